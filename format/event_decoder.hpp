@@ -1,0 +1,124 @@
+// Reads events back from the columns of one buffer or chunk; the inverse of event_encoder.hpp.
+//
+// Trusts nothing: every read is bounded and every value checked. One decoder per buffer, any thread; no allocation.
+#pragma once
+
+#include "format/event.hpp"
+#include "format/layout.hpp"
+#include "format/varint.hpp"
+
+#include <array>
+#include <expected>
+#include <span>
+
+namespace leak::format {
+
+struct DecodedEvent {
+    EventKind kind = EventKind::none;
+    bool truncated = false;
+    uint64_t stamp = 0;
+    uint64_t address = 0;
+    uint64_t size = 0; // bytes; 0 unless has_size(kind)
+    uint8_t extra = 0; // log2 of the alignment (0: the default), or kMap... flags
+    // The change from the stack of the previous event with a stack in this buffer (empty at its start); outer to inner.
+    // Meaningful where has_stack(kind). `pushed` is valid until the next call of next().
+    uint32_t pop_count = 0;
+    std::span<const uint32_t> pushed;
+};
+
+// What was wrong, in words that fit behind "offset N: ".
+struct DecodeError {
+    const char* what;
+};
+
+class EventDecoder {
+public:
+    using Columns = std::array<std::span<const uint8_t>, kColumnCount>;
+
+    EventDecoder(const Columns& columns, uint64_t base_stamp, uint32_t event_count) noexcept
+        : stamp_(base_stamp), left_(event_count)
+    {
+        for (uint32_t c = 0; c < kColumnCount; ++c) {
+            at_[c] = columns[c].data();
+            end_[c] = columns[c].data() + columns[c].size();
+        }
+    }
+
+    [[nodiscard]] uint32_t events_left() const noexcept { return left_; }
+    [[nodiscard]] uint32_t stack_depth() const noexcept { return depth_; }
+
+    // Fills `event` with the next event; needs events_left() > 0.
+    [[nodiscard]] std::expected<void, DecodeError> next(DecodedEvent& event) noexcept
+    {
+        const auto bad = [](const char* what) { return std::unexpected(DecodeError{what}); };
+        uint8_t op = 0;
+        if (!get_byte(Column::op, op)) return bad("event column ends early");
+        event.kind = static_cast<EventKind>(op & kOpKindMask);
+        if (event.kind == EventKind::none || static_cast<uint8_t>(event.kind) >= kEventKindCount)
+            return bad("unknown event kind");
+        uint64_t delta = 0;
+        if (!get(Column::stamp, delta)) return bad("stamp column is damaged");
+        stamp_ += delta;
+        event.stamp = stamp_;
+        if (!get_address_delta(at_[index(Column::address)], end_[index(Column::address)], delta))
+            return bad("address column is damaged");
+        address_ += delta;
+        event.address = address_;
+        event.size = 0;
+        if (has_size(event.kind) && !get(Column::size, event.size)) return bad("size column is damaged");
+        event.extra = 0;
+        if ((op & kOpExtra) != 0 && !get_byte(Column::extra, event.extra)) return bad("extra column ends early");
+        event.truncated = (op & kOpTruncated) != 0;
+        event.pop_count = 0;
+        event.pushed = {};
+        if (has_stack(event.kind) && (op & kOpSameStack) == 0)
+            if (const char* what = read_stack(event)) return bad(what);
+        --left_;
+        return {};
+    }
+
+private:
+    [[nodiscard]] static constexpr uint32_t index(Column column) noexcept { return static_cast<uint32_t>(column); }
+
+    [[nodiscard]] bool get(Column column, uint64_t& value) noexcept
+    {
+        return get_varint(at_[index(column)], end_[index(column)], value);
+    }
+    [[nodiscard]] bool get_byte(Column column, uint8_t& value) noexcept
+    {
+        const uint8_t*& at = at_[index(column)];
+        if (at == end_[index(column)]) return false;
+        value = *at++;
+        return true;
+    }
+
+    // nullptr, or what is wrong.
+    [[nodiscard]] const char* read_stack(DecodedEvent& event) noexcept
+    {
+        uint64_t pops = 0;
+        uint64_t pushes = 0;
+        if (!get(Column::stack, pops) || !get(Column::stack, pushes)) return "stack column is damaged";
+        if (pops > depth_) return "a stack pops more frames than there are";
+        depth_ -= static_cast<uint32_t>(pops);
+        if (pushes > kMaxStackDepth - depth_) return "a stack is deeper than the format allows";
+        for (uint64_t i = 0; i < pushes; ++i) {
+            uint64_t pc_id = 0;
+            if (!get(Column::pc, pc_id) || pc_id > UINT32_MAX) return "pc column is damaged";
+            pushed_[i] = static_cast<uint32_t>(pc_id);
+        }
+        depth_ += static_cast<uint32_t>(pushes);
+        event.pop_count = static_cast<uint32_t>(pops);
+        event.pushed = {pushed_.data(), static_cast<size_t>(pushes)};
+        return nullptr;
+    }
+
+    std::array<const uint8_t*, kColumnCount> at_{};
+    std::array<const uint8_t*, kColumnCount> end_{};
+    uint64_t stamp_;
+    uint64_t address_ = 0;
+    uint32_t left_;
+    uint32_t depth_ = 0;
+    std::array<uint32_t, kMaxStackDepth> pushed_{};
+};
+
+} // namespace leak::format

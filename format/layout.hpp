@@ -1,0 +1,282 @@
+// The bytes of a trace file: constants and fixed structures, as FORMAT.md describes them.
+//
+// Included by both sides (preload/ writes, analyzer/ reads). Plain data only: no allocation, no exceptions, safe in a
+// hook. All integers are little-endian; every structure is placed at an 8-byte boundary of the file.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace leak::format {
+
+static_assert(std::endian::native == std::endian::little, "the trace is written and read in place, little-endian");
+
+// -- Frames ----------------------------------------------------------------------------------------------------------
+
+// Our frames are zstd skippable frames (RFC 8878, 3.1.2): a magic, the bytes that follow it, and content zstd ignores.
+inline constexpr uint32_t kFrameMagic = 0x184D2A5B;
+// Padding: a skippable frame with another magic and no meaning. The smallest is 8 bytes.
+inline constexpr uint32_t kPaddingMagic = 0x184D2A5C;
+inline constexpr uint32_t kZstdMagic = 0xFD2FB528;
+inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
+inline constexpr uint32_t kSkippablePrefixBytes = 8;
+
+inline constexpr uint16_t kVersionMajor = 1;
+inline constexpr uint16_t kVersionMinor = 0;
+
+enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6 };
+
+// A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
+inline constexpr uint16_t kIgnorable = 1;
+
+struct FrameHeader {
+    uint32_t magic;
+    uint32_t content_bytes; // what follows these first 8 bytes
+    uint32_t tag;
+    FrameKind kind;
+    uint16_t flags;
+};
+static_assert(sizeof(FrameHeader) == 16);
+
+struct PaddingHeader {
+    uint32_t magic;
+    uint32_t content_bytes;
+};
+static_assert(sizeof(PaddingHeader) == kSkippablePrefixBytes);
+
+// Bytes of the whole frame, prefix included.
+[[nodiscard]] constexpr uint64_t frame_bytes(const FrameHeader& frame) noexcept
+{
+    return uint64_t{frame.content_bytes} + kSkippablePrefixBytes;
+}
+
+[[nodiscard]] constexpr FrameHeader make_frame(FrameKind kind, uint64_t whole_bytes, uint16_t flags = 0) noexcept
+{
+    return {kFrameMagic, static_cast<uint32_t>(whole_bytes - kSkippablePrefixBytes), kFrameTag, kind, flags};
+}
+
+[[nodiscard]] constexpr PaddingHeader make_padding(uint64_t whole_bytes) noexcept
+{
+    return {kPaddingMagic, static_cast<uint32_t>(whole_bytes - kSkippablePrefixBytes)};
+}
+
+// -- Slots -----------------------------------------------------------------------------------------------------------
+
+inline constexpr uint32_t kSlotBytes = 256 * 1024;
+inline constexpr uint32_t kMinSlotBytes = 64 * 1024;
+inline constexpr uint32_t kMaxSlotBytes = 16 * 1024 * 1024;
+
+enum class SlotKind : uint32_t { free = 0, start = 1, raw_events = 2, events = 3, pcs = 4, journal = 5 };
+
+// First frame of every slot. Rewritten when the slot changes its use.
+struct SlotHeader {
+    FrameHeader frame;
+    uint64_t trace_id; // FileHeader::trace_id
+    uint64_t sequence; // counts the uses of slots in this file, from 1
+    SlotKind kind;
+    uint32_t owner_tid;
+    uint64_t reserved[2];
+    uint32_t reserved2;
+    uint32_t checksum; // of the bytes before it
+};
+static_assert(sizeof(SlotHeader) == 64);
+
+// -- Slot 0 ----------------------------------------------------------------------------------------------------------
+
+// Slot 0 holds what a small program needs, so that its whole trace is one slot.
+inline constexpr uint32_t kFileHeaderOffset = sizeof(SlotHeader);
+inline constexpr uint32_t kFirstJournalOffset = 4096;
+inline constexpr uint32_t kFirstPcsOffset = 64 * 1024;
+inline constexpr uint32_t kFirstRawOffset = 128 * 1024;
+inline constexpr uint32_t kRawBufferBytes = 64 * 1024;
+
+enum class StampClock : uint32_t { tsc = 1, monotonic_ns = 2 };
+
+// How the process ended, as far as it could say so itself.
+enum class EndState : uint32_t {
+    open = 0,         // running, or killed, or crashed
+    exit_started = 1, // exit() reached our handler; events may follow
+    fast_exit = 2,    // _exit, _Exit or quick_exit
+    exec = 3,         // replaced by another program, which has a trace of its own
+};
+
+enum class LossCause : uint32_t {
+    none = 0,
+    no_space = 1,      // the file could not grow
+    nested_signal = 2, // a signal handler interrupted our own critical section
+    no_memory = 3,     // no memory for the tracer's own state
+    internal = 4,
+};
+
+// A stamp and CLOCK_MONOTONIC read together; two of them calibrate the stamp clock.
+struct ClockPair {
+    uint64_t stamp;
+    uint64_t monotonic_ns;
+};
+
+struct FileHeader {
+    FrameHeader frame;
+    // Written once, before the file is visible under its name.
+    uint16_t version_major;
+    uint16_t version_minor;
+    uint32_t slot_bytes;
+    uint64_t trace_id;   // random, never 0
+    uint64_t ring_bytes; // 0: unbounded
+    uint32_t pid;
+    uint32_t parent_pid;
+    StampClock stamp_clock;
+    uint32_t elf_machine; // EM_X86_64 ...
+    uint64_t start_unix_ns;
+    ClockPair start;
+    uint64_t process_start_ticks; // field 22 of /proc/self/stat: with boot_id tells whether the process still runs
+    uint8_t boot_id[16];
+    uint32_t depth_limit;        // frames kept of a stack
+    uint32_t immutable_checksum; // of the bytes from `version_major` to here
+    // Changed while the process runs; each field is stored whole.
+    ClockPair latest[2];   // written in turn
+    uint32_t latest_index; // which of `latest` is valid; 2: none yet
+    EndState end_state;
+    uint64_t end_stamp;
+    int32_t exit_status;  // when known
+    LossCause loss_cause; // of the first loss
+    uint64_t loss_first_stamp;
+    uint64_t lost_events; // not recorded anywhere else in the file
+    uint64_t threads_created;
+    uint64_t writer_cpu_ns;
+};
+static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kFirstJournalOffset);
+static_assert(std::is_trivially_copyable_v<FileHeader>);
+
+// -- Events ----------------------------------------------------------------------------------------------------------
+
+// The fields of an event lie in columns, one behind the other in a buffer; see event_encoder.hpp.
+enum class Column : uint32_t { op, stamp, address, size, stack, pc, extra };
+inline constexpr uint32_t kColumnCount = 7;
+
+enum class BufferState : uint32_t { free = 0, active = 1, full = 2 };
+
+// A thread's events as they are made. One stream is one thread at one nesting level (a signal handler that interrupts
+// the recording of an event writes to the next level); its buffers and chunks are numbered without holes.
+struct RawBufferHeader {
+    FrameHeader frame;
+    BufferState state;
+    uint32_t generation; // odd while the buffer is being taken into use
+    uint32_t thread_index;
+    uint32_t level;
+    uint64_t stream_sequence;
+    uint64_t base_stamp;
+    uint32_t column_begin[kColumnCount + 1]; // offsets from the start of this frame; the last is the end
+    uint32_t column_end[kColumnCount];       // cursors: where the next byte of the column goes
+    uint32_t event_count;                    // stored last: events below it are whole
+    uint32_t reserved;
+    uint64_t last_stamp;
+};
+static_assert(sizeof(RawBufferHeader) % 8 == 0);
+
+// Heads a zstd data frame that holds the used parts of a raw buffer's columns, one after the other.
+struct EventChunkHeader {
+    FrameHeader frame;
+    uint32_t thread_index;
+    uint32_t level;
+    uint64_t stream_sequence;
+    uint64_t base_stamp;
+    uint64_t last_stamp;
+    uint32_t event_count;
+    uint32_t compressed_bytes; // of the zstd frame that follows this frame
+    uint32_t column_bytes[kColumnCount];
+    uint32_t checksum; // of the bytes before it
+};
+static_assert(sizeof(EventChunkHeader) % 8 == 0);
+
+// -- Code addresses --------------------------------------------------------------------------------------------------
+
+inline constexpr uint32_t kNoModule = 0;
+
+struct PcEntry {
+    uint64_t address;      // a return address; stored last, 0: not in use yet
+    uint32_t module_index; // the module mapped there when the pc was first seen, or kNoModule
+    uint32_t reserved;
+};
+static_assert(sizeof(PcEntry) == 16);
+
+// Followed by `capacity` entries: the pcs with the ids first_id, first_id + 1, ... Id 0 names no pc.
+struct PcsHeader {
+    FrameHeader frame;
+    uint32_t first_id;
+    uint32_t capacity;
+};
+static_assert(sizeof(PcsHeader) == 24);
+
+// -- Journal ---------------------------------------------------------------------------------------------------------
+
+enum class RecordType : uint16_t {
+    process = 1,           // exe NUL cwd NUL arg NUL arg NUL ...
+    parent = 2,            // ParentRecord, path of the parent's trace; stamp: the moment of the fork
+    module_loaded = 3,     // ModuleRecord, segments, build-id, path
+    module_unloaded = 4,   // u32 module index
+    thread_started = 5,    // ThreadRecord, name
+    thread_named = 6,      // ThreadRecord, name
+    thread_ended = 7,      // ThreadRecord
+    mark = 8,              // text
+    recording_started = 9, // nothing
+    recording_stopped = 10,
+    exec = 11,    // path of the program
+    setting = 12, // NAME=value, as the process found it
+};
+
+struct JournalHeader {
+    FrameHeader frame;
+    uint64_t reserved;
+};
+static_assert(sizeof(JournalHeader) == 24);
+
+// Records follow one another at 8-byte boundaries; the first with bytes == 0 ends the journal frame.
+struct RecordHeader {
+    uint32_t bytes;    // header and payload, without padding; stored last
+    uint32_t checksum; // of the bytes behind it, payload included
+    RecordType type;
+    uint16_t flags;
+    uint32_t reserved;
+    uint64_t stamp;
+};
+static_assert(sizeof(RecordHeader) == 24);
+
+struct ParentRecord {
+    uint64_t trace_id;
+    uint32_t pid;
+    uint32_t reserved;
+};
+
+struct SegmentRecord {
+    uint64_t start; // absolute address
+    uint64_t end;
+    uint32_t flags; // PF_R, PF_W, PF_X
+    uint32_t reserved;
+};
+
+struct ModuleRecord {
+    uint32_t module_index; // from 1; never used again in the same trace
+    uint32_t segment_count;
+    uint64_t bias;  // absolute address - address in the file's program headers
+    uint64_t start; // absolute, lowest
+    uint64_t end;   // absolute, one past the highest
+    uint32_t build_id_bytes;
+    uint32_t path_bytes;
+};
+
+struct ThreadRecord {
+    uint32_t thread_index; // from 0; never used again in the same trace
+    uint32_t tid;
+};
+
+inline constexpr uint32_t kMaxBuildIdBytes = 64;
+inline constexpr uint32_t kMaxStackDepth = 1024;
+
+[[nodiscard]] constexpr uint64_t align8(uint64_t bytes) noexcept
+{
+    return (bytes + 7) & ~uint64_t{7};
+}
+
+} // namespace leak::format

@@ -1,0 +1,74 @@
+// LEB128 and zigzag, as DWARF (section 7.6) and protocol buffers define them.
+//
+// Writers never check room: the caller guarantees kMaxVarintBytes. Readers are bounded. No allocation, safe in a hook.
+#pragma once
+
+#include <cstdint>
+
+namespace leak::format {
+
+inline constexpr uint32_t kMaxVarintBytes = 10;
+
+// Writes `value` at `at`; returns the position behind it.
+inline uint8_t* put_varint(uint8_t* at, uint64_t value) noexcept
+{
+    while (value >= 0x80) {
+        *at++ = static_cast<uint8_t>(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = static_cast<uint8_t>(value);
+    return at;
+}
+
+// Reads a value from [at, end) and moves `at` behind it; false when it is cut off or longer than 64 bits.
+[[nodiscard]] inline bool get_varint(const uint8_t*& at, const uint8_t* end, uint64_t& value) noexcept
+{
+    uint64_t result = 0;
+    for (unsigned shift = 0; shift < 64 && at != end; shift += 7) {
+        const uint8_t byte = *at++;
+        result |= uint64_t{byte & 0x7fu} << shift;
+        if (byte < 0x80) {
+            value = result;
+            return shift < 63 || byte <= 1;
+        }
+    }
+    return false;
+}
+
+[[nodiscard]] constexpr uint64_t zigzag(int64_t value) noexcept
+{
+    return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
+}
+
+[[nodiscard]] constexpr int64_t unzigzag(uint64_t value) noexcept
+{
+    return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+}
+
+// An address as its distance from the one before. Blocks are 16-byte aligned as a rule, so the distance is counted in
+// units of 16; bit 0 says that a byte with the low 4 bits follows.
+inline constexpr uint32_t kMaxAddressBytes = kMaxVarintBytes + 1;
+
+inline uint8_t* put_address_delta(uint8_t* at, uint64_t delta) noexcept
+{
+    const uint64_t units = zigzag(static_cast<int64_t>(delta) >> 4);
+    const uint8_t low = delta & 15;
+    at = put_varint(at, units << 1 | (low != 0 ? 1 : 0));
+    if (low != 0) *at++ = low;
+    return at;
+}
+
+[[nodiscard]] inline bool get_address_delta(const uint8_t*& at, const uint8_t* end, uint64_t& delta) noexcept
+{
+    uint64_t coded = 0;
+    if (!get_varint(at, end, coded)) return false;
+    uint64_t low = 0;
+    if ((coded & 1) != 0) {
+        if (at == end) return false;
+        low = *at++;
+    }
+    delta = static_cast<uint64_t>(unzigzag(coded >> 1)) << 4 | low;
+    return true;
+}
+
+} // namespace leak::format
