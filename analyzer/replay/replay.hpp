@@ -1,0 +1,49 @@
+// Replays a trace in time order and says what is left: the one entry from a trace file to the analyses.
+#pragma once
+
+#include "analyzer/replay/stack_table.hpp"
+#include "analyzer/replay/trace_model.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+namespace leak::analyzer {
+
+// Called by the replay for every event that it could match, in time order; see DESIGN "Replay and analysis".
+class Analysis {
+public:
+    virtual ~Analysis() = default;
+    virtual void on_allocate(const LiveBlock& block) { static_cast<void>(block); }
+    virtual void on_release(const LiveBlock& block, int64_t at_ns, ThreadId thread, format::EventKind released_by)
+    {
+        static_cast<void>(block), static_cast<void>(at_ns), static_cast<void>(thread), static_cast<void>(released_by);
+    }
+    // Every kTickNs of trace time, and once at the end.
+    virtual void on_tick(int64_t at_ns) { static_cast<void>(at_ns); }
+    virtual void finish(int64_t end_ns) { static_cast<void>(end_ns); }
+};
+
+struct ReplayResult {
+    TraceInfo info;
+    Totals totals;
+    std::vector<Module> modules; // index = ModuleId value; [0] is the unknown module
+    std::vector<Thread> threads; // index = ThreadId value
+    StackTable stacks;
+    std::vector<LiveBlock> unfreed; // heap blocks live at the end, without inherited ones, in order of allocation
+    std::vector<LiveBlock> mapped;  // mmap ranges live at the end
+    uint64_t inherited_blocks = 0;  // blocks of the parent that are live at the end
+    uint64_t inherited_bytes = 0;
+    std::vector<Mismatch> mismatches;
+};
+
+struct ReplayOptions {
+    // Called now and then with the share done, 0..1, for a progress display; may be empty.
+    std::function<void(double)> on_progress;
+    std::vector<Analysis*> analyses;
+};
+
+// Throws UserError when `path` can't be used at all. Damage and gaps are in the result.
+[[nodiscard]] ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions& options = {});
+
+} // namespace leak::analyzer

@@ -1,0 +1,45 @@
+// The tree of all stacks of a trace (or of several that are compared): a node is a pc and its caller.
+//
+// One thread. Memory grows with the distinct stacks. Node 0 is the empty stack.
+#pragma once
+
+#include "analyzer/ids.hpp"
+#include "analyzer/replay/trace_model.hpp"
+
+#include <unordered_map>
+#include <vector>
+
+namespace leak::analyzer {
+
+class StackTable {
+public:
+    StackTable() { nodes_.push_back({}); }
+
+    // The stack that `pc` called from `caller` makes. The same arguments always give the same id.
+    StackId child(StackId caller, Pc pc);
+
+    [[nodiscard]] Pc pc(StackId stack) const { return nodes_[stack.value].pc; }
+    [[nodiscard]] StackId caller(StackId stack) const { return nodes_[stack.value].caller; }
+    [[nodiscard]] size_t size() const { return nodes_.size(); }
+
+    // Innermost frame first.
+    [[nodiscard]] std::vector<Pc> frames(StackId stack) const;
+
+private:
+    struct Node {
+        Pc pc;
+        StackId caller;
+    };
+    struct Key {
+        StackId caller;
+        Pc pc;
+        friend bool operator==(const Key&, const Key&) = default;
+    };
+    struct KeyHash {
+        size_t operator()(const Key& key) const noexcept;
+    };
+    std::vector<Node> nodes_;
+    std::unordered_map<Key, StackId, KeyHash> children_;
+};
+
+} // namespace leak::analyzer

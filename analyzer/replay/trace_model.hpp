@@ -1,0 +1,130 @@
+// What a trace says about its process, resolved to plain values: the input of analyses and reports.
+//
+// Times are nanoseconds since the start of the trace; sizes are bytes.
+#pragma once
+
+#include "analyzer/ids.hpp"
+#include "format/event.hpp"
+#include "format/layout.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace leak::analyzer {
+
+// A code address as the trace names it: a return address and the module that was mapped there at that time.
+struct Pc {
+    uint64_t address = 0;
+    ModuleId module;
+    friend bool operator==(const Pc&, const Pc&) = default;
+};
+
+struct Segment {
+    uint64_t start = 0; // absolute
+    uint64_t end = 0;
+    uint32_t flags = 0; // PF_R | PF_W | PF_X
+};
+
+struct Module {
+    ModuleId id;
+    std::string path;
+    std::vector<uint8_t> build_id; // empty: the file has none
+    uint64_t bias = 0;             // address - bias is the address in the file
+    uint64_t start = 0;
+    uint64_t end = 0;
+    std::vector<Segment> segments;
+    int64_t loaded_ns = 0;
+    std::optional<int64_t> unloaded_ns;
+};
+
+struct Thread {
+    ThreadId id;
+    uint32_t tid = 0;
+    std::string name; // the last one it had
+    int64_t started_ns = 0;
+};
+
+struct Mark {
+    int64_t at_ns = 0;
+    std::string text;
+};
+
+// Something that could not be read, or is known to be missing. Never an error: reports count and print these.
+struct Damage {
+    uint64_t offset = 0;      // in the file
+    std::string what;         // "chunk checksum is wrong", ...
+    uint64_t lost_events = 0; // where known
+};
+
+struct TraceInfo {
+    std::string path;
+    uint64_t trace_id = 0;
+    uint32_t pid = 0;
+    uint32_t parent_pid = 0;
+    std::string exe;
+    std::string working_directory;
+    std::vector<std::string> args;
+    std::vector<std::string> settings; // LEAK_X=value, as the process found them
+    uint64_t start_unix_ns = 0;
+    int64_t duration_ns = 0; // to the last event
+    format::EndState end_state = format::EndState::open;
+    std::optional<int32_t> exit_status;
+    bool still_running = false;
+    bool complete = false;   // the process said how it ended, and nothing of the file is damaged
+    uint64_t gap_events = 0; // events known to be missing
+    format::LossCause loss_cause = format::LossCause::none;
+    std::optional<int64_t> loss_first_ns;
+    std::vector<Damage> damage;
+    std::string parent_trace_path; // empty: not forked from a traced process
+    bool parent_found = false;     // the parent's trace was read, its blocks are known
+    std::optional<int64_t> fork_ns;
+    std::string exec_path;                           // end_state exec: what replaced it
+    std::vector<std::pair<int64_t, int64_t>> paused; // [from, to): recording was off by the user's wish
+    uint32_t depth_limit = 0;
+    uint64_t file_bytes = 0;
+    uint64_t writer_cpu_ns = 0;
+    std::vector<Mark> marks;
+};
+
+// A block (or mapped range) that was live at the moment asked for.
+struct LiveBlock {
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+    int64_t allocated_ns = 0;
+    StackId stack;
+    ThreadId thread;
+    format::EventKind kind = format::EventKind::none;
+    uint8_t alignment_log2 = 0; // 0: the default
+    bool truncated_stack = false;
+    bool inherited = false; // allocated by the parent before the fork
+};
+
+struct Totals {
+    uint64_t allocations = 0; // heap blocks, leak_alloc() included; mappings are not
+    uint64_t releases = 0;
+    uint64_t allocated_bytes = 0;
+    uint64_t peak_bytes = 0; // most live bytes at any time
+    int64_t peak_ns = 0;
+    uint64_t temporary_allocations = 0; // freed by the same thread before its next allocation
+    uint64_t unmatched_releases = 0;    // of addresses that no known allocation gave
+    uint64_t replaced_blocks = 0;       // allocated again although no release was seen
+    uint64_t mismatches = 0;            // new released by free, and the like
+    uint64_t mapped_bytes = 0;          // live mmap ranges at the end
+    uint64_t peak_mapped_bytes = 0;
+    uint64_t threads = 0;
+    uint64_t stacks = 0; // distinct
+    uint64_t events_by_kind[format::kEventKindCount] = {};
+};
+
+// Blocks allocated by one function and released by another of a different family.
+struct Mismatch {
+    StackId stack; // of the allocation
+    format::EventKind allocated_by = format::EventKind::none;
+    format::EventKind released_by = format::EventKind::none;
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+};
+
+} // namespace leak::analyzer
