@@ -12,12 +12,12 @@
 namespace leak::analyzer {
 
 struct Frame {
-    std::string function; // demangled (C++ and Rust); empty: unknown
-    std::string file;     // empty: unknown
-    uint32_t line = 0;    // 0: unknown
-    std::string module;   // path of the module, or empty
-    uint64_t offset = 0;  // address in the module's file; the absolute address where there is no module
-    bool inlined = false; // this function was inlined into the next frame of the list
+    std::string function{}; // demangled (C++ and Rust); empty: unknown
+    std::string file{};     // empty: unknown
+    uint32_t line = 0;      // 0: unknown
+    std::string module{};   // path of the module, or empty
+    uint64_t offset = 0;    // address in the module's file; the absolute address where there is no module
+    bool inlined = false;   // this function was inlined into the next frame of the list
     friend bool operator==(const Frame&, const Frame&) = default;
 };
 

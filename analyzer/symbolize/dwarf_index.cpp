@@ -1,0 +1,204 @@
+#include "analyzer/symbolize/dwarf_index.hpp"
+
+#include "analyzer/symbolize/demangle.hpp"
+
+#include <algorithm>
+#include <dwarf.h>
+#include <filesystem>
+#include <optional>
+
+namespace leak::analyzer {
+namespace {
+
+constexpr int kMaxNesting = 64; // of scopes; deeper ones are a damaged file
+constexpr int kOverlapsLookedAt = 8;
+
+std::string normal_path(const char* file, Dwarf_Die& unit)
+{
+    std::filesystem::path path(file);
+    if (path.is_relative()) {
+        Dwarf_Attribute attribute;
+        const char* directory = dwarf_formstring(dwarf_attr(&unit, DW_AT_comp_dir, &attribute));
+        path = directory == nullptr ? path : std::filesystem::path(directory) / path;
+    }
+    return path.lexically_normal().string();
+}
+
+void set_name(CodeName& name, Dwarf_Die& die)
+{
+    Dwarf_Attribute attribute;
+    for (const unsigned key : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+        if (const char* linkage = dwarf_formstring(dwarf_attr_integrate(&die, key, &attribute))) {
+            name.function = demangle(linkage);
+            name.qualified = true;
+            return;
+        }
+    }
+    if (const char* plain = dwarf_diename(&die)) {
+        name.function = simplify_name(plain);
+    }
+}
+
+bool is_scope(int tag)
+{
+    return tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine || tag == DW_TAG_try_block ||
+           tag == DW_TAG_catch_block;
+}
+
+// The scope directly inside `parent` that covers `address`.
+std::optional<Dwarf_Die> inner_scope(Dwarf_Die& parent, uint64_t address)
+{
+    Dwarf_Die child;
+    if (dwarf_child(&parent, &child) != 0) {
+        return std::nullopt;
+    }
+    do {
+        if (is_scope(dwarf_tag(&child)) && dwarf_haspc(&child, address) > 0) {
+            return child;
+        }
+    } while (dwarf_siblingof(&child, &child) == 0);
+    return std::nullopt;
+}
+
+// Where the inlined function `die` was called.
+void set_call_site(CodeName& caller, Dwarf_Die& die, Dwarf_Die& unit)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word file = 0;
+    Dwarf_Word line = 0;
+    Dwarf_Files* files = nullptr;
+    if (dwarf_formudata(dwarf_attr(&die, DW_AT_call_file, &attribute), &file) == 0 &&
+        dwarf_getsrcfiles(&unit, &files, nullptr) == 0) {
+        if (const char* source = dwarf_filesrc(files, file, nullptr, nullptr)) {
+            caller.file = normal_path(source, unit);
+        }
+    }
+    if (dwarf_formudata(dwarf_attr(&die, DW_AT_call_line, &attribute), &line) == 0) {
+        caller.line = static_cast<uint32_t>(line);
+    }
+}
+
+void set_line(CodeName& name, Dwarf_Die& unit, uint64_t address)
+{
+    Dwarf_Line* row = dwarf_getsrc_die(&unit, address);
+    if (row == nullptr) {
+        return;
+    }
+    if (const char* source = dwarf_linesrc(row, nullptr, nullptr)) {
+        name.file = normal_path(source, unit);
+    }
+    int line = 0;
+    if (dwarf_lineno(row, &line) == 0 && line > 0) {
+        name.line = static_cast<uint32_t>(line);
+    }
+}
+
+} // namespace
+
+void DwarfIndex::add_ranges(std::vector<Range>& ranges, Dwarf_Die& die, size_t index)
+{
+    Dwarf_Addr base = 0;
+    Dwarf_Addr start = 0;
+    Dwarf_Addr end = 0;
+    ptrdiff_t next = 0;
+    while ((next = dwarf_ranges(&die, next, &base, &start, &end)) > 0) {
+        // Linkers leave the ranges of discarded functions at 0 or 1.
+        if (start > 1 && end > start) {
+            ranges.push_back({start, end, index});
+        }
+    }
+}
+
+const DwarfIndex::Range* DwarfIndex::find_range(const std::vector<Range>& ranges, uint64_t address)
+{
+    auto candidate = std::ranges::upper_bound(ranges, address, {}, &Range::start);
+    for (int i = 0; i < kOverlapsLookedAt && candidate != ranges.begin(); ++i) {
+        --candidate;
+        if (address < candidate->end) {
+            return &*candidate;
+        }
+    }
+    return nullptr;
+}
+
+void DwarfIndex::read_units()
+{
+    units_read_ = true;
+    Dwarf_CU* unit = nullptr;
+    Dwarf_Half version = 0;
+    uint8_t type = 0;
+    Dwarf_Die die;
+    Dwarf_Die split;
+    while (dwarf_get_units(dwarf_, unit, &unit, &version, &type, &die, &split) == 0) {
+        if (type != DW_UT_compile && type != DW_UT_skeleton) {
+            continue;
+        }
+        const bool has_split = type == DW_UT_skeleton && dwarf_tag(&split) == DW_TAG_compile_unit;
+        add_ranges(unit_ranges_, die, units_.size());
+        units_.push_back({.lines = die, .code = has_split ? split : die});
+    }
+    std::ranges::sort(unit_ranges_, {}, &Range::start);
+}
+
+// Functions stand at the top of a unit, in namespaces and types, and (lambdas, local classes) inside other functions.
+void DwarfIndex::collect_functions(Unit& unit, Dwarf_Die& parent, int depth)
+{
+    Dwarf_Die child;
+    if (depth > kMaxNesting || dwarf_child(&parent, &child) != 0) {
+        return;
+    }
+    do {
+        const int tag = dwarf_tag(&child);
+        if (tag == DW_TAG_subprogram) {
+            const size_t before = unit.ranges.size();
+            add_ranges(unit.ranges, child, unit.functions.size());
+            if (unit.ranges.size() > before) {
+                unit.functions.push_back(child);
+            }
+        }
+        if (tag == DW_TAG_subprogram || tag == DW_TAG_namespace || tag == DW_TAG_structure_type ||
+            tag == DW_TAG_class_type || tag == DW_TAG_union_type || tag == DW_TAG_lexical_block ||
+            tag == DW_TAG_module) {
+            collect_functions(unit, child, depth + 1);
+        }
+    } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+void DwarfIndex::read_functions(Unit& unit)
+{
+    unit.functions_read = true;
+    collect_functions(unit, unit.code, 0);
+    std::ranges::sort(unit.ranges, {}, &Range::start);
+}
+
+std::vector<CodeName> DwarfIndex::find(uint64_t address)
+{
+    if (!units_read_) {
+        read_units();
+    }
+    const Range* covering = find_range(unit_ranges_, address);
+    if (covering == nullptr) {
+        return {};
+    }
+    Unit& unit = units_[covering->die];
+    if (!unit.functions_read) {
+        read_functions(unit);
+    }
+    std::vector<CodeName> outer_first(1);
+    if (const Range* function = find_range(unit.ranges, address)) {
+        set_name(outer_first[0], unit.functions[function->die]);
+        std::optional<Dwarf_Die> scope = unit.functions[function->die];
+        for (int depth = 0; depth < kMaxNesting && (scope = inner_scope(*scope, address)); ++depth) {
+            if (dwarf_tag(&*scope) == DW_TAG_inlined_subroutine) {
+                set_call_site(outer_first.back(), *scope, unit.code);
+                outer_first.push_back({.inlined = true});
+                set_name(outer_first.back(), *scope);
+            }
+        }
+    }
+    set_line(outer_first.back(), unit.lines, address);
+    std::ranges::reverse(outer_first);
+    return outer_first;
+}
+
+} // namespace leak::analyzer
