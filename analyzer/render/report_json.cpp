@@ -1,0 +1,85 @@
+#include "analyzer/render/report_json.hpp"
+
+namespace leak::analyzer {
+namespace {
+
+Json site_json(const Site& site)
+{
+    Json kinds = Json::array();
+    for (const auto kind : site.kinds) {
+        kinds.push_back(name_of(kind));
+    }
+    Json json = {{"blocks", site.blocks},
+                 {"bytes", site.bytes},
+                 {"first_ns", site.first_ns},
+                 {"last_ns", site.last_ns},
+                 {"kinds", std::move(kinds)},
+                 {"threads", site.tids},
+                 {"stack", frames_json(site.frames)},
+                 {"truncated", site.truncated}};
+    if (!site.label.empty()) {
+        json["group"] = site.label;
+    }
+    return json;
+}
+
+Json sites_json(const std::vector<Site>& sites, size_t top)
+{
+    Json list = Json::array();
+    for (size_t i = 0; i < sites.size() && i < top; ++i) {
+        list.push_back(site_json(sites[i]));
+    }
+    return list;
+}
+
+Json mismatches_json(const std::vector<MismatchSite>& sites)
+{
+    Json list = Json::array();
+    for (const MismatchSite& site : sites) {
+        list.push_back({{"allocated_by", name_of(site.allocated_by)},
+                        {"released_by", name_of(site.released_by)},
+                        {"blocks", site.blocks},
+                        {"bytes", site.bytes},
+                        {"stack", frames_json(site.frames)}});
+    }
+    return list;
+}
+
+Json suppressed_json(const std::vector<SuppressedCount>& counts)
+{
+    Json list = Json::array();
+    for (const SuppressedCount& count : counts) {
+        list.push_back(
+            {{"rule", count.rule}, {"built_in", count.built_in}, {"blocks", count.blocks}, {"bytes", count.bytes}});
+    }
+    return list;
+}
+
+Json missing_symbols_json(const std::vector<MissingSymbols>& missing)
+{
+    Json list = Json::array();
+    for (const MissingSymbols& entry : missing) {
+        list.push_back({{"module", entry.module},
+                        {"file_found", entry.symbols.file_found},
+                        {"build_id_differs", entry.symbols.build_id_differs},
+                        {"has_symbols", entry.symbols.has_symbols},
+                        {"has_lines", entry.symbols.has_lines}});
+    }
+    return list;
+}
+
+} // namespace
+
+Json report_json(const LeakReport& report, size_t top)
+{
+    return {{"schema", "leakan.report.v1"},
+            {"trace", trace_json(report.info)},
+            {"summary", summary_json(report)},
+            {"unfreed", sites_json(report.unfreed.sites, top)},
+            {"mapped", sites_json(report.mapped.sites, top)},
+            {"mismatch_sites", mismatches_json(report.mismatches)},
+            {"suppressed", suppressed_json(report.suppressed)},
+            {"missing_symbols", missing_symbols_json(report.missing_symbols)}};
+}
+
+} // namespace leak::analyzer

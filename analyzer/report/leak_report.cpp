@@ -1,0 +1,86 @@
+#include "analyzer/report/leak_report.hpp"
+
+#include "analyzer/report/frame_kind.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace leak::analyzer {
+namespace {
+
+std::vector<MismatchSite> mismatch_sites(const ReplayResult& trace, Symbolizer& symbolizer)
+{
+    std::vector<MismatchSite> sites;
+    for (const Mismatch& mismatch : trace.mismatches) {
+        std::vector<Frame> frames = symbolizer.symbolize(trace.stacks.frames(mismatch.stack));
+        const auto same = std::ranges::find_if(sites, [&](const MismatchSite& site) {
+            return site.allocated_by == mismatch.allocated_by && site.released_by == mismatch.released_by &&
+                   site.frames == frames;
+        });
+        MismatchSite& site = same != sites.end() ? *same : sites.emplace_back();
+        site.allocated_by = mismatch.allocated_by;
+        site.released_by = mismatch.released_by;
+        site.blocks += mismatch.blocks;
+        site.bytes += mismatch.bytes;
+        site.frames = std::move(frames);
+    }
+    std::ranges::stable_sort(sites, std::greater{}, &MismatchSite::blocks);
+    return sites;
+}
+
+// Own modules always matter; of libraries only that another build was found, as distributions strip theirs.
+std::vector<MissingSymbols> missing_symbols(const ReplayResult& trace, Symbolizer& symbolizer,
+                                            const std::vector<Site>& sites)
+{
+    std::map<std::string, ModuleId> used;
+    for (const Module& module : trace.modules) {
+        used[module.path] = module.id;
+    }
+    std::map<std::string, MissingSymbols> missing;
+    for (const Site& site : sites) {
+        for (const Frame& frame : site.frames) {
+            const auto module = used.find(frame.module);
+            if (module == used.end() || missing.contains(frame.module) || !frame.module.starts_with('/')) {
+                continue;
+            }
+            const ModuleSymbols symbols = symbolizer.symbols_of(module->second);
+            if (!symbols.file_found || (!symbols.has_lines && !is_library_frame(frame, trace.info.exe))) {
+                missing[frame.module] = {frame.module, symbols};
+            }
+        }
+    }
+    std::vector<MissingSymbols> sorted;
+    for (auto& [path, entry] : missing) {
+        sorted.push_back(std::move(entry));
+    }
+    return sorted;
+}
+
+} // namespace
+
+LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,
+                            const SiteOptions& options)
+{
+    LeakReport report;
+    report.info = trace.info;
+    report.totals = trace.totals;
+    report.by = options.by;
+    report.unfreed = group_blocks(trace.unfreed, trace, symbolizer, &suppressions, options);
+    report.suppressed = suppressions.counts();
+    for (const SuppressedCount& count : report.suppressed) {
+        report.suppressed_blocks += count.blocks;
+        report.suppressed_bytes += count.bytes;
+    }
+    SiteOptions by_stack = options;
+    by_stack.by = GroupBy::stack;
+    report.mapped = group_blocks(trace.mapped, trace, symbolizer, nullptr, by_stack);
+    report.mapped_ranges = trace.mapped.size();
+    report.mismatches = mismatch_sites(trace, symbolizer);
+    report.inherited_blocks = trace.inherited_blocks;
+    report.inherited_bytes = trace.inherited_bytes;
+    report.missing_symbols = missing_symbols(trace, symbolizer, report.unfreed.sites);
+    return report;
+}
+
+} // namespace leak::analyzer

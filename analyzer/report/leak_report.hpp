@@ -1,0 +1,46 @@
+// What `leakan report` says about one trace, as plain data for the renderers.
+//
+// One thread.
+#pragma once
+
+#include "analyzer/report/site.hpp"
+
+#include <string>
+#include <vector>
+
+namespace leak::analyzer {
+
+struct MismatchSite {
+    format::EventKind allocated_by = format::EventKind::none;
+    format::EventKind released_by = format::EventKind::none;
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+    std::vector<Frame> frames; // of the allocation
+};
+
+// A module in the stacks shown whose frames have no names or no lines.
+struct MissingSymbols {
+    std::string module;
+    ModuleSymbols symbols;
+};
+
+struct LeakReport {
+    TraceInfo info;
+    Totals totals;
+    GroupBy by = GroupBy::stack; // of unfreed
+    Grouping unfreed;
+    Grouping mapped;
+    std::vector<MismatchSite> mismatches; // most blocks first
+    std::vector<SuppressedCount> suppressed;
+    uint64_t suppressed_blocks = 0;
+    uint64_t suppressed_bytes = 0;
+    uint64_t inherited_blocks = 0;
+    uint64_t inherited_bytes = 0;
+    uint64_t mapped_ranges = 0;
+    std::vector<MissingSymbols> missing_symbols; // by path
+};
+
+[[nodiscard]] LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,
+                                          const SiteOptions& options);
+
+} // namespace leak::analyzer

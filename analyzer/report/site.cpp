@@ -1,0 +1,194 @@
+#include "analyzer/report/site.hpp"
+
+#include "analyzer/report/frame_kind.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <unordered_map>
+
+namespace leak::analyzer {
+namespace {
+
+// First step: by what the trace says, without a name looked up. Millions of blocks become some thousands of these.
+struct RawKey {
+    StackId stack;
+    uint32_t thread;
+    uint64_t size;
+    friend bool operator==(const RawKey&, const RawKey&) = default;
+};
+
+struct RawKeyHash {
+    size_t operator()(const RawKey& key) const noexcept
+    {
+        const uint64_t both = uint64_t{key.stack.value} << 32 | key.thread;
+        return std::hash<uint64_t>{}((both * 0x9E3779B97F4A7C15ULL) ^ key.size);
+    }
+};
+
+using RawSites = std::unordered_map<RawKey, Site, RawKeyHash>;
+
+template <typename T> void insert_sorted(std::vector<T>& values, const T& value)
+{
+    const auto at = std::ranges::lower_bound(values, value);
+    if (at == values.end() || *at != value) {
+        values.insert(at, value);
+    }
+}
+
+void add(Site& into, const Site& other)
+{
+    into.first_ns = into.blocks == 0 ? other.first_ns : std::min(into.first_ns, other.first_ns);
+    into.last_ns = into.blocks == 0 ? other.last_ns : std::max(into.last_ns, other.last_ns);
+    into.blocks += other.blocks;
+    into.bytes += other.bytes;
+    into.truncated = into.truncated || other.truncated;
+    for (const auto kind : other.kinds) {
+        insert_sorted(into.kinds, kind);
+    }
+    for (const auto tid : other.tids) {
+        insert_sorted(into.tids, tid);
+    }
+}
+
+RawSites collect(const std::vector<LiveBlock>& blocks, const ReplayResult& trace, GroupBy by, uint64_t& truncated)
+{
+    RawSites sites;
+    for (const LiveBlock& block : blocks) {
+        const RawKey key{block.stack, by == GroupBy::thread ? block.thread.value : 0,
+                         by == GroupBy::size ? block.bytes : 0};
+        const uint32_t tid = block.thread.value < trace.threads.size() ? trace.threads[block.thread.value].tid : 0;
+        Site one{.label = {},
+                 .blocks = 1,
+                 .bytes = block.bytes,
+                 .first_ns = block.allocated_ns,
+                 .last_ns = block.allocated_ns,
+                 .kinds = {block.kind},
+                 .tids = {tid},
+                 .truncated = block.truncated_stack};
+        truncated += block.truncated_stack ? 1 : 0;
+        add(sites[key], one);
+    }
+    return sites;
+}
+
+// The frame that stands for a stack: the innermost one of the program's own code, else the innermost.
+const Frame& deciding_frame(const std::vector<Frame>& stack, std::string_view exe)
+{
+    const auto own = std::ranges::find_if_not(stack, [&](const Frame& frame) { return is_library_frame(frame, exe); });
+    return own == stack.end() ? stack.front() : *own;
+}
+
+void append_key(std::string& key, const Frame& frame)
+{
+    key += frame.module;
+    key += '\0';
+    // The offset tells frames apart that have no name; two calls on one line are one place to a reader.
+    key += frame.function.empty() ? std::to_string(frame.offset) : frame.function;
+    key += '\0';
+    key += frame.file;
+    key += ':';
+    key += std::to_string(frame.line);
+    key += frame.inlined ? "i\n" : "\n";
+}
+
+// Reduces `frames` to what the group has in common and gives the group's name; the result is the key.
+std::string reduce(const SiteOptions& options, const RawKey& raw, const ReplayResult& trace, std::vector<Frame>& frames,
+                   std::string& label)
+{
+    if (options.by == GroupBy::thread) {
+        const Thread* thread = raw.thread < trace.threads.size() ? &trace.threads[raw.thread] : nullptr;
+        label = thread == nullptr ? "unknown thread" : thread->name + " (tid " + std::to_string(thread->tid) + ")";
+        frames.clear();
+        return std::to_string(raw.thread);
+    }
+    if (options.by == GroupBy::size) {
+        label = std::to_string(raw.size) + " bytes each";
+        frames.clear();
+        return std::to_string(raw.size);
+    }
+    if (frames.empty()) {
+        return {};
+    }
+    if (options.by == GroupBy::stack) {
+        frames.resize(options.depth == 0 ? frames.size() : std::min(frames.size(), options.depth));
+    } else {
+        Frame frame = deciding_frame(frames, trace.info.exe);
+        frame.line = 0;
+        frame.inlined = false;
+        frame.offset = frame.function.empty() && options.by == GroupBy::function ? frame.offset : 0;
+        if (options.by == GroupBy::module) {
+            frame = {.module = frame.module};
+        }
+        label = options.by == GroupBy::module ? frame.module : frame.function;
+        frames = {frame};
+    }
+    std::string key;
+    for (const Frame& frame : frames) {
+        append_key(key, frame);
+    }
+    return key;
+}
+
+void sort_sites(std::vector<Site>& sites, SortBy by)
+{
+    // Each order ends in all the others, so that the same trace always gives the same report.
+    std::ranges::stable_sort(sites, [&](const Site& left, const Site& right) {
+        const auto bytes = std::tuple(~left.bytes, ~left.blocks, left.first_ns);
+        const auto other_bytes = std::tuple(~right.bytes, ~right.blocks, right.first_ns);
+        if (by == SortBy::blocks && left.blocks != right.blocks) {
+            return left.blocks > right.blocks;
+        }
+        if (by == SortBy::age && left.first_ns != right.first_ns) {
+            return left.first_ns < right.first_ns;
+        }
+        return bytes < other_bytes;
+    });
+}
+
+} // namespace
+
+Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& trace, Symbolizer& symbolizer,
+                      Suppressions* suppressions, const SiteOptions& options)
+{
+    Grouping grouping;
+    const RawSites raw_sites = collect(blocks, trace, options.by, grouping.truncated_blocks);
+    std::unordered_map<StackId, std::vector<Frame>> stacks;
+    for (const auto& [key, site] : raw_sites) {
+        const auto [stack, added] = stacks.try_emplace(key.stack);
+        if (added) {
+            stack->second = symbolizer.symbolize(trace.stacks.frames(key.stack));
+            if (suppressions != nullptr) {
+                suppressions->look_at(stack->second);
+            }
+        }
+    }
+    std::map<std::string, Site> by_key; // ordered, so that ties come out the same every time
+    for (const auto& [raw, site] : raw_sites) {
+        std::vector<Frame> frames = stacks[raw.stack];
+        if (suppressions != nullptr && suppressions->hides(frames, site.blocks, site.bytes)) {
+            continue;
+        }
+        std::string label;
+        Site& into = by_key[reduce(options, raw, trace, frames, label)];
+        if (into.blocks == 0) {
+            into.label = std::move(label);
+            into.frames = std::move(frames);
+        }
+        add(into, site);
+        grouping.blocks += site.blocks;
+        grouping.bytes += site.bytes;
+    }
+    for (auto& [key, site] : by_key) {
+        if (site.bytes < options.min_bytes) {
+            ++grouping.small_sites;
+            grouping.small_bytes += site.bytes;
+        } else {
+            grouping.sites.push_back(std::move(site));
+        }
+    }
+    sort_sites(grouping.sites, options.sort);
+    return grouping;
+}
+
+} // namespace leak::analyzer
