@@ -1,0 +1,63 @@
+// 8 threads in a ring hand every block they make to the next thread, which releases it (every third one after a
+// realloc). Nothing is left, so every release must find its allocation, whatever the threads' interleaving.
+// With an argument: so many blocks a thread.
+#include "host.hpp"
+
+#include <atomic>
+#include <pthread.h>
+#include <sched.h>
+
+namespace {
+
+constexpr size_t kThreads = 8;
+constexpr size_t kSlots = 64;
+size_t blocks_per_thread = 20000;
+
+struct alignas(64) Channel {
+    std::atomic<void*> slots[kSlots];
+};
+Channel channels[kThreads];
+
+HOST_FRAME void* make_block(size_t number) { return keep(malloc(16 + number % 200)); }
+HOST_FRAME void* remake_block(void* block, size_t number) { return keep(realloc(block, 16 + number % 400)); }
+HOST_FRAME void release_block(void* block) { free(block); }
+
+void* run(void* argument)
+{
+    const size_t self = reinterpret_cast<size_t>(argument);
+    Channel& inbox = channels[self];
+    Channel& outbox = channels[(self + 1) % kThreads];
+    size_t made = 0, released = 0;
+    while (made < blocks_per_thread || released < blocks_per_thread) {
+        bool idle = true;
+        if (made < blocks_per_thread && outbox.slots[made % kSlots].load(std::memory_order_acquire) == nullptr) {
+            outbox.slots[made % kSlots].store(make_block(made), std::memory_order_release);
+            ++made;
+            idle = false;
+        }
+        if (released < blocks_per_thread) {
+            void* block = inbox.slots[released % kSlots].exchange(nullptr, std::memory_order_acq_rel);
+            if (block != nullptr) {
+                if (released % 3 == 0) block = remake_block(block, released);
+                release_block(block);
+                ++released;
+                idle = false;
+            }
+        }
+        if (idle) sched_yield();
+    }
+    return nullptr;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    if (argc > 1) blocks_per_thread = strtoul(argv[1], nullptr, 10);
+    pthread_t threads[kThreads];
+    for (size_t i = 0; i < kThreads; ++i)
+        HOST_CHECK(pthread_create(&threads[i], nullptr, run, reinterpret_cast<void*>(i)) == 0);
+    for (pthread_t thread : threads) pthread_join(thread, nullptr);
+    say("%zu blocks, %zu reallocs\n", kThreads * blocks_per_thread, kThreads * ((blocks_per_thread + 2) / 3));
+    return 0;
+}

@@ -1,0 +1,77 @@
+// What the hosts share. A host is a tiny program that shows one behaviour; it keeps its own truth and prints it, and
+// never uses more of the C or C++ library than it wants to show, because those allocate too.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+// A function that shall appear in a stack under its own name.
+#if defined(__clang__)
+#define HOST_FRAME __attribute__((noinline, used))
+#else
+#define HOST_FRAME __attribute__((noipa, used))
+#endif
+
+// The compiler must take the block as used: it removes allocations nobody looks at.
+inline void* keep(void* block)
+{
+    asm volatile("" : "+r"(block) : : "memory");
+    return block;
+}
+
+// A size the compiler can't see through, so that it neither warns about nor folds a deliberate misuse.
+inline size_t opaque(size_t bytes)
+{
+    asm volatile("" : "+r"(bytes));
+    return bytes;
+}
+
+// Prints without allocating: stdio takes a buffer from malloc.
+inline void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
+inline void say(const char* format, ...)
+{
+    char line[1024];
+    __builtin_va_list args;
+    __builtin_va_start(args, format);
+    const int length = vsnprintf(line, sizeof line, format, args);
+    __builtin_va_end(args);
+    if (length > 0 && write(STDOUT_FILENO, line, static_cast<size_t>(length)) < 0) _exit(99);
+}
+
+// Ends the host with a line that says which promise was broken.
+#define HOST_CHECK(condition)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            say("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);                              \
+            _exit(98);                                                                                                 \
+        }                                                                                                              \
+    } while (false)
+
+// Counters that survive the host: a mapped file, one counter a thread, each on its own cache line.
+struct alignas(64) SharedCounter {
+    uint64_t completed;
+};
+inline constexpr size_t kSharedCounters = 64;
+
+inline SharedCounter* map_counters(const char* path)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    HOST_CHECK(fd >= 0);
+    HOST_CHECK(ftruncate(fd, sizeof(SharedCounter) * kSharedCounters) == 0);
+    void* map = mmap(nullptr, sizeof(SharedCounter) * kSharedCounters, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    HOST_CHECK(map != MAP_FAILED);
+    close(fd);
+    return static_cast<SharedCounter*>(map);
+}
+
+inline void count(SharedCounter& counter)
+{
+    __atomic_store_n(&counter.completed, counter.completed + 1, __ATOMIC_RELEASE);
+}

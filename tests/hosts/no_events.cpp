@@ -1,0 +1,2 @@
+// Allocates nothing: leaves no file.
+int main() { return 3; }

@@ -1,0 +1,57 @@
+"""Threads: every event of every thread is there and finds its partner."""
+
+from leaktest import LeakTest
+
+
+class Threads(LeakTest):
+    def test_eight_threads_hand_blocks_to_each_other(self):
+        run = self.run_both([self.host("handoff")], timeout=150)
+        report = self.report_of(run)
+        for function in ("make_block", "remake_block"):
+            self.assert_left(report, function, 0, 0)
+        self.assert_sound(report)
+        self.assertEqual(report.summary["threads"], 9)
+        # Exactly the host's calls: no allocation of the thread library's comes in twice.
+        blocks, reallocs = 160000, 53336
+        self.assertGreaterEqual(report.summary["allocations"], blocks + reallocs)
+        self.assertLessEqual(report.summary["allocations"], blocks + reallocs + 32)
+        self.assertEqual(report.summary["allocations"] - report.summary["releases"],
+                         report.summary["unfreed_blocks"])
+
+    def test_the_same_with_an_inline_writer(self):
+        run = self.run_traced([self.host("handoff"), "5000"], env={"LEAK_WRITER": "inline"}, timeout=150)
+        self.assertEqual(run.status, 0)
+        report = self.report_of(run)
+        self.assert_left(report, "make_block", 0, 0)
+        self.assert_left(report, "remake_block", 0, 0)
+        self.assert_sound(report)
+
+    def test_a_thread_pool_leaks_what_its_tasks_leak(self):
+        report = self.report_of(self.run_both([self.host("thread_pool")]))
+        self.assert_left(report, "leaking_task", 100, 6400, "malloc")
+        self.assert_left(report, "clean_task", 0, 0)
+        self.assert_left(report, "submit", 0, 0)
+        self.assertEqual(report.summary["threads"], 5)
+        self.assert_sound(report)
+
+    def test_thread_local_destructors_that_release_and_allocate(self):
+        report = self.report_of(self.run_both([self.host("tls_destructors")]))
+        self.assert_left(report, "block_of_thread_local", 0, 0)
+        self.assert_left(report, "block_of_key", 0, 0)
+        self.assert_left(report, "leak_in_thread_local_destructor", 20, 20 * 44, "malloc")
+        self.assert_left(report, "leak_in_key_destructor", 20, 20 * 45, "malloc")
+        self.assert_left(report, "block_of_rearming_key", 20, 20 * 43, "malloc")
+        self.assert_sound(report)
+
+    def test_two_hundred_threads_end_in_every_way(self):
+        report = self.report_of(self.run_both([self.host("many_threads")]))
+        self.assert_left(report, "leak_in_thread", 200, 4800, "malloc")
+        self.assertEqual(report.summary["threads"], 201)
+        self.assert_sound(report)
+        threads = [name for site in report.sites_of("leak_in_thread") for name in site.raw["threads"]]
+        self.assertEqual(len(set(map(str, threads))), 200, "each leak names its own thread")
+
+    def test_threads_with_the_smallest_stack(self):
+        report = self.report_of(self.run_both([self.host("min_stack")]))
+        self.assert_left(report, "leak_on_small_stack", 11, 11 * 33, "malloc")
+        self.assert_sound(report)
