@@ -35,7 +35,7 @@ int main()
     HOST_CHECK(munmap(target, 8 * kPage) == 0);
     errno = 0;
     HOST_CHECK(mremap(moved, 300 * kPage, size_t{1} << 47, MREMAP_MAYMOVE) == MAP_FAILED);
-    HOST_CHECK(errno == ENOMEM);
+    HOST_CHECK(errno == ENOMEM || errno == EINVAL);
     HOST_CHECK(static_cast<char*>(moved)[0] == 'g');
     HOST_CHECK(mmap64(nullptr, 9 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED); // stays
     return 0;
