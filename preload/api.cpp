@@ -1,0 +1,34 @@
+// The functions behind leak.h.
+#include "preload/real.hpp"
+#include "preload/recorder.hpp"
+#include "preload/tracer.hpp"
+
+#include <string_view>
+
+using namespace leak::preload;
+using leak::format::EventKind;
+
+LEAK_EXPORT void libleak_mark(const char* text)
+{
+    if (text != nullptr) g_tracer.mark(text);
+}
+
+LEAK_EXPORT void libleak_start()
+{
+    g_tracer.start();
+}
+
+LEAK_EXPORT void libleak_stop()
+{
+    g_tracer.stop();
+}
+
+LEAK_EXPORT void libleak_alloc(const void* block, size_t bytes)
+{
+    if (block != nullptr) record_allocation(EventKind::custom_alloc, block, bytes, __builtin_return_address(0));
+}
+
+LEAK_EXPORT void libleak_free(const void* block)
+{
+    if (block != nullptr) record_release(EventKind::custom_free, block);
+}

@@ -1,0 +1,87 @@
+#include "preload/buffer_pool.hpp"
+
+#include "preload/os.hpp"
+
+namespace leak::preload {
+
+bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
+{
+    const Locked locked(lock_);
+    if (buffers_ == nullptr) buffers_ = static_cast<RawBuffer*>(os::map_memory(kMost * sizeof(RawBuffer)));
+    if (buffers_ == nullptr) return false;
+    for (std::byte* at = first; at < end;) {
+        auto* header = reinterpret_cast<format::RawBufferHeader*>(at);
+        const uint32_t index = count_.load(std::memory_order_relaxed);
+        if (index == kMost) return false;
+        buffers_[index] = {header, free_};
+        free_ = &buffers_[index];
+        count_.store(index + 1, std::memory_order_relaxed);
+        at += format::frame_bytes(header->frame);
+    }
+    return true;
+}
+
+RawBuffer* BufferPool::take_free() noexcept
+{
+    const Locked locked(lock_);
+    RawBuffer* buffer = free_;
+    if (buffer != nullptr) free_ = buffer->next;
+    return buffer;
+}
+
+void BufferPool::give_full(RawBuffer& buffer) noexcept
+{
+    std::atomic_ref(buffer.header->state).store(format::BufferState::full, std::memory_order_release);
+    const Locked locked(lock_);
+    buffer.next = nullptr;
+    (newest_full_ == nullptr ? oldest_full_ : newest_full_->next) = &buffer;
+    newest_full_ = &buffer;
+    full_count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+RawBuffer* BufferPool::take_full() noexcept
+{
+    const Locked locked(lock_);
+    RawBuffer* buffer = oldest_full_;
+    if (buffer == nullptr) return nullptr;
+    oldest_full_ = buffer->next;
+    if (oldest_full_ == nullptr) newest_full_ = nullptr;
+    full_count_.fetch_sub(1, std::memory_order_relaxed);
+    return buffer;
+}
+
+void BufferPool::give_back_full(RawBuffer& buffer) noexcept
+{
+    const Locked locked(lock_);
+    buffer.next = oldest_full_;
+    oldest_full_ = &buffer;
+    if (newest_full_ == nullptr) newest_full_ = &buffer;
+    full_count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void BufferPool::give_free(RawBuffer& buffer) noexcept
+{
+    std::atomic_ref(buffer.header->state).store(format::BufferState::free, std::memory_order_release);
+    {
+        const Locked locked(lock_);
+        buffer.next = free_;
+        free_ = &buffer;
+    }
+    free_events_.fetch_add(1, std::memory_order_release);
+    os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
+}
+
+void BufferPool::wait_for_free(uint32_t seen) noexcept
+{
+    os::futex_wait(reinterpret_cast<uint32_t*>(&free_events_), seen, 100);
+}
+
+void BufferPool::reset() noexcept
+{
+    lock_.reset();
+    free_ = oldest_full_ = newest_full_ = nullptr;
+    count_.store(0, std::memory_order_relaxed);
+    full_count_.store(0, std::memory_order_relaxed);
+}
+
+} // namespace leak::preload

@@ -1,0 +1,71 @@
+#include "preload/drain.hpp"
+
+#include "preload/os.hpp"
+#include "preload/tracer.hpp"
+
+namespace leak::preload {
+
+bool Drain::try_one() noexcept
+{
+    if (!lock_.try_lock()) return false;
+    const bool done = prepare() && drain_one();
+    lock_.unlock();
+    return done;
+}
+
+bool Drain::prepare() noexcept
+{
+    if (ready_) return true;
+    const int level = g_tracer.settings.zstd_level;
+    if (memory_ == nullptr) {
+        memory_bytes_ = format::ChunkCompressor::memory_bytes(level);
+        memory_ = static_cast<std::byte*>(os::map_memory(memory_bytes_));
+    }
+    ready_ = memory_ != nullptr && compressor_.init({memory_, memory_bytes_}, level);
+    if (!ready_) g_tracer.fail(format::LossCause::no_memory, "no memory for compression", -ENOMEM);
+    return ready_;
+}
+
+bool Drain::drain_one() noexcept
+{
+    RawBuffer* buffer = g_tracer.pool.take_full();
+    if (buffer == nullptr) return false;
+    if (buffer->header->event_count != 0) {
+        format::EventChunkHeader header;
+        const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
+        if (compressed.empty() || !make_room(format::chunk_bytes(header.compressed_bytes))) {
+            // The events stay in the file as they are: raw.
+            g_tracer.pool.give_back_full(*buffer);
+            if (compressed.empty()) g_tracer.fail(format::LossCause::internal, "compression failed", -EINVAL);
+            return false;
+        }
+        used_ += format::append_chunk(slot_ + used_, format::kSlotBytes - used_, header, compressed);
+    }
+    g_tracer.pool.give_free(*buffer);
+    g_tracer.file.note_time(g_tracer.clock);
+    return true;
+}
+
+bool Drain::make_room(uint64_t chunk_bytes) noexcept
+{
+    const auto fits = [this, chunk_bytes] {
+        const uint64_t room = format::kSlotBytes - used_;
+        return chunk_bytes == room || chunk_bytes + format::kSkippablePrefixBytes <= room;
+    };
+    if (slot_ != nullptr && fits()) return true;
+    std::byte* next = g_tracer.new_slot(format::SlotKind::events);
+    if (next == nullptr) return false;
+    if (slot_ != nullptr) g_tracer.file.close_slot(slot_);
+    slot_ = next;
+    used_ = sizeof(format::SlotHeader);
+    return true;
+}
+
+void Drain::reset() noexcept
+{
+    lock_.reset();
+    slot_ = nullptr;
+    used_ = 0;
+}
+
+} // namespace leak::preload

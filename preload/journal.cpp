@@ -1,0 +1,20 @@
+#include "preload/journal.hpp"
+
+#include "preload/tracer.hpp"
+
+namespace leak::preload {
+
+void Journal::write(format::RecordType type, std::initializer_list<format::Piece> payload, uint64_t stamp,
+                    uint16_t flags) noexcept
+{
+    if (!g_tracer.file.exists()) return;
+    if (stamp == 0) stamp = g_tracer.now();
+    if (writer_.append(type, stamp, payload, flags)) return;
+    std::byte* slot = g_tracer.new_slot(format::SlotKind::journal);
+    if (slot == nullptr) return;
+    continue_in(*reinterpret_cast<format::JournalHeader*>(slot + sizeof(format::SlotHeader)));
+    // A record larger than a slot can only be a list of arguments, which is cut before it comes here.
+    static_cast<void>(writer_.append(type, stamp, payload, flags));
+}
+
+} // namespace leak::preload

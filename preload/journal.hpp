@@ -1,0 +1,23 @@
+// The journal of a trace: modules, threads, marks and what else happens rarely. Under the state lock.
+#pragma once
+
+#include "format/journal.hpp"
+
+#include <initializer_list>
+
+namespace leak::preload {
+
+class Journal {
+public:
+    void continue_in(format::JournalHeader& frame) noexcept { writer_ = format::JournalWriter(frame); }
+
+    // Stamps the record with this moment, or with `stamp`. A full journal goes on in a new slot; when there is none the
+    // trace fails as it does for events.
+    void write(format::RecordType type, std::initializer_list<format::Piece> payload, uint64_t stamp = 0,
+               uint16_t flags = 0) noexcept;
+
+private:
+    format::JournalWriter writer_;
+};
+
+} // namespace leak::preload

@@ -1,0 +1,174 @@
+// How tracing follows the life of the host: load, threads, fork, exec, dlclose, exit.
+#include "preload/message.hpp"
+#include "preload/os.hpp"
+#include "preload/real.hpp"
+#include "preload/tracer.hpp"
+
+#include <cstdlib>
+#include <pthread.h>
+
+extern char** environ;
+
+namespace leak::preload {
+
+namespace {
+
+// Our own code calls libc: what that allocates is not the host's doing.
+class InTracer {
+public:
+    InTracer() noexcept { ++t_local.in_tracer; }
+    ~InTracer() { --t_local.in_tracer; }
+    InTracer(const InTracer&) = delete;
+    InTracer& operator=(const InTracer&) = delete;
+};
+
+} // namespace
+
+void Tracer::on_load(char** environment) noexcept
+{
+    {
+        const Locked locked(begin_lock_);
+        if (state() == State::fresh) {
+            const InTracer in_tracer;
+            initialise();
+        }
+    }
+    if (state() == State::off) return;
+    if (!settings.children) disown_children(environment);
+    const InTracer in_tracer;
+    pthread_atfork([] { g_tracer.before_fork(); }, nullptr, [] { g_tracer.after_fork_in_child(); });
+    ::on_exit([](int status, void*) { g_tracer.on_exit(status); }, nullptr);
+    // The loader's lock is ours already: it is running constructors.
+    real().dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void*) {
+            for (unsigned i = 0; i < info->dlpi_phnum; ++i) {
+                if (info->dlpi_phdr[i].p_type != PT_LOAD) continue;
+                const Locked locked(g_tracer.state_lock);
+                static_cast<void>(
+                    g_tracer.modules.index_of(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr, false, &g_tracer.journal));
+                break;
+            }
+            return 0;
+        },
+        nullptr);
+}
+
+void Tracer::set_end(format::EndState end, int status) noexcept
+{
+    if (!file.exists() || !is_this_process()) return;
+    format::FileHeader& header = file.header();
+    file.note_time(clock);
+    header.end_stamp = now();
+    header.exit_status = status;
+    std::atomic_ref(header.end_state).store(end, std::memory_order_release);
+}
+
+void Tracer::on_exit(int status) noexcept
+{
+    if (!file.exists() || !is_this_process()) return;
+    set_end(format::EndState::exit_started, status);
+    if (settings.min_events != 0) {
+        const Locked locked(state_lock);
+        if (threads.event_count() < settings.min_events) {
+            os::remove(file.path().c_str());
+            return;
+        }
+    }
+    if (settings.verbose || standard_error_is_terminal()) say({"the trace is ", file.path().view()});
+}
+
+void Tracer::on_fast_exit(int status) noexcept
+{
+    // exit() itself ends in _exit(): what it said holds.
+    if (!file.exists() || file.header().end_state == format::EndState::exit_started) return;
+    set_end(format::EndState::fast_exit, status);
+}
+
+void Tracer::before_exec(const char* path) noexcept
+{
+    if (!is_this_process()) return; // a vfork child: the memory is its parent's
+    if (!settings.children) own_again(environ);
+    if (!file.exists()) return;
+    if (path != nullptr) {
+        const Locked locked(state_lock);
+        journal.write(format::RecordType::exec, {format::piece_of_text(path, std::string_view(path).size())});
+    }
+    set_end(format::EndState::exec, 0);
+}
+
+void Tracer::after_failed_exec() noexcept
+{
+    if (!is_this_process()) return;
+    if (!settings.children) disown_children(environ);
+    set_end(format::EndState::open, 0);
+}
+
+void Tracer::before_fork() noexcept
+{
+    fork_stamp_ = now();
+}
+
+void Tracer::after_fork_in_child() noexcept
+{
+    if (pid_ != 0 && !is_this_process()) become_child(fork_stamp_);
+}
+
+// The child has one thread and a copy of everything, in whatever state the parent's other threads had left it, so
+// nothing is read but what never changes, and all else is made new. It gets a file at its first event.
+void Tracer::become_child(uint64_t fork_stamp) noexcept
+{
+    const InTracer in_tracer;
+    const State was = state();
+    if (file.exists()) {
+        parent_.trace_id = file.header().trace_id;
+        parent_.pid = pid_;
+        parent_.fork_stamp = fork_stamp;
+        parent_.path = file.path();
+    }
+    pid_ = os::pid();
+    // A signal handler that forked inside one of our hooks returns into it: leave what that hook is using in place.
+    const bool inside_hook = t_local.level != 0;
+    file.reset(inside_hook);
+    threads.reset(inside_hook ? t_local.state : nullptr);
+    t_local.state = nullptr;
+    t_local.locks_held = 0;
+    state_lock.reset();
+    begin_lock_.reset();
+    growth_lock_.reset();
+    pool.reset();
+    drain.reset();
+    writer.reset();
+    pcs.reset();
+    closing_.store(0, std::memory_order_relaxed);
+    control_->recording.store(false, std::memory_order_relaxed);
+    if (!settings.children)
+        state_.store(State::off, std::memory_order_release);
+    else if (was == State::recording || was == State::failed)
+        state_.store(State::dormant, std::memory_order_release);
+}
+
+void Tracer::after_dlclose() noexcept
+{
+    if (t_local.in_tracer == 0 && t_local.locks_held == 0) {
+        bool unloaded = false;
+        const Locked locked(state_lock);
+        modules.drop_unloaded([&](uint32_t index) {
+            unloaded = true;
+            journal.write(format::RecordType::module_unloaded, {format::piece_of(index)});
+            pcs.forget_module(index);
+        });
+        if (unloaded) {
+            unwinder.forget_code();
+            code_epoch_.fetch_add(1, std::memory_order_release);
+        }
+    }
+    closing_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+void Tracer::on_thread_created() noexcept
+{
+    if (!file.exists() || !is_this_process()) return;
+    std::atomic_ref(file.header().threads_created).fetch_add(1, std::memory_order_relaxed);
+}
+
+} // namespace leak::preload

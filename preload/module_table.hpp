@@ -1,0 +1,54 @@
+// The shared objects of the process, as the trace names them: an index for every load.
+//
+// All under the state lock, from slow paths (a pc seen for the first time, dlclose). Modules are found by
+// _dl_find_object, which takes no lock of the loader's; see glibc's manual, "Dynamic Linker Introspection".
+#pragma once
+
+#include <cstdint>
+
+struct link_map;
+struct dl_find_object;
+
+namespace leak::preload {
+
+class Journal;
+
+struct LoadedModule {
+    const link_map* map; // of the loader; nullptr: unloaded, the entry is free
+    uint64_t start;
+    uint64_t end;
+    uint32_t index;
+};
+
+class ModuleTable {
+public:
+    // The index of the module that is mapped at `pc` now, entered (and written to `journal`, if not nullptr) when it is
+    // new; kNoModule where there is none. check: take nothing for granted, a dlclose is under way.
+    [[nodiscard]] uint32_t index_of(uint64_t pc, bool check, Journal* journal) noexcept;
+
+    // Writes all modules to the journal of a new trace.
+    void write_all(Journal& journal) noexcept;
+
+    // Finds modules that are gone; calls forget(index) for each.
+    template <typename Forget> void drop_unloaded(Forget&& forget) noexcept
+    {
+        for (uint32_t i = 0; i < count_; ++i) {
+            LoadedModule& module = modules_[i];
+            if (module.map == nullptr || still_loaded(module)) continue;
+            module.map = nullptr;
+            forget(module.index);
+        }
+    }
+
+private:
+    [[nodiscard]] static bool still_loaded(const LoadedModule& module) noexcept;
+    [[nodiscard]] LoadedModule* enter(const dl_find_object& found) noexcept;
+
+    static constexpr uint32_t kMost = 65'536; // loaded at once; 2 MiB of address space
+
+    LoadedModule* modules_ = nullptr;
+    uint32_t count_ = 0; // entries in use or free for use again
+    uint32_t next_index_ = 1;
+};
+
+} // namespace leak::preload

@@ -1,0 +1,163 @@
+#include "preload/real.hpp"
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+namespace leak::preload {
+
+constinit RealFunctions g_real{};
+constinit std::atomic<bool> g_real_is_resolved{false};
+
+namespace {
+
+constinit std::atomic<NewMode> g_new_mode{NewMode::plain};
+
+// -- the bootstrap arena
+// -----------------------------------------------------------------------------------------------
+
+constexpr size_t kArenaBytes = 64 * 1024;
+constexpr size_t kAlignment = 16;
+alignas(kAlignment) constinit char g_arena[kArenaBytes];
+constinit std::atomic<size_t> g_arena_used{0};
+
+// Each block has its size in the 16 bytes before it.
+[[nodiscard]] void* arena_allocate(size_t alignment, size_t bytes) noexcept
+{
+    if (alignment < kAlignment) alignment = kAlignment;
+    if (bytes > kArenaBytes || alignment > kArenaBytes) return nullptr;
+    const size_t taken = kAlignment + alignment + (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t at = g_arena_used.fetch_add(taken, std::memory_order_relaxed);
+    if (at + taken > kArenaBytes) return nullptr;
+    const auto first = reinterpret_cast<uintptr_t>(g_arena) + at + kAlignment;
+    const uintptr_t block = (first + alignment - 1) / alignment * alignment;
+    std::memcpy(reinterpret_cast<void*>(block - sizeof bytes), &bytes, sizeof bytes);
+    return reinterpret_cast<void*>(block);
+}
+
+void* bootstrap_realloc(void* old, size_t bytes)
+{
+    void* block = arena_allocate(0, bytes);
+    if (block != nullptr && old != nullptr) {
+        const size_t had = bootstrap_size(old);
+        std::memcpy(block, old, had < bytes ? had : bytes);
+    }
+    return block;
+}
+
+// What hooks forward to while the real functions are being looked up, on the thread that does so.
+[[nodiscard]] const RealFunctions& bootstrap_functions() noexcept
+{
+    static constexpr RealFunctions functions = [] {
+        RealFunctions f{};
+        f.malloc = [](size_t bytes) { return arena_allocate(0, bytes); };
+        f.calloc = [](size_t count, size_t bytes) { return arena_allocate(0, count * bytes); };
+        f.realloc = bootstrap_realloc;
+        f.free = [](void*) {};
+        f.aligned_alloc = f.memalign = [](size_t alignment, size_t bytes) { return arena_allocate(alignment, bytes); };
+        f.posix_memalign = [](void** result, size_t alignment, size_t bytes) {
+            *result = arena_allocate(alignment, bytes);
+            return *result == nullptr ? ENOMEM : 0;
+        };
+        f.valloc = f.pvalloc = [](size_t bytes) { return arena_allocate(4096, bytes); };
+        f.malloc_usable_size = [](void* block) { return bootstrap_size(block); };
+        f.mmap = [](void*, size_t, int, int, int, off_t) { return MAP_FAILED; };
+        f.munmap = [](void*, size_t) { return -1; };
+        return f;
+    }();
+    return functions;
+}
+
+// -- looking up
+// --------------------------------------------------------------------------------------------------------
+
+[[nodiscard]] bool in_cxx_runtime(const void* function) noexcept
+{
+    dl_find_object found{};
+    if (_dl_find_object(const_cast<void*>(function), &found) != 0) return false;
+    const char* name = found.dlfo_link_map->l_name;
+    return std::strstr(name, "libstdc++") != nullptr || std::strstr(name, "libc++") != nullptr;
+}
+
+[[nodiscard]] bool is_ours(const void* function) noexcept
+{
+    dl_find_object theirs{};
+    dl_find_object ours{};
+    return _dl_find_object(const_cast<void*>(function), &theirs) == 0 && _dl_find_object(&g_real, &ours) == 0 &&
+           theirs.dlfo_link_map == ours.dlfo_link_map;
+}
+
+[[nodiscard]] NewMode find_new_mode() noexcept
+{
+    // Where the program has its own operator new or delete, other forms lead to them.
+    for (const char* name : {"_Znwm", "_ZdlPv"}) {
+        const void* global = dlsym(RTLD_DEFAULT, name);
+        if (global != nullptr && !is_ours(global)) return NewMode::transparent;
+    }
+    const void* next = dlsym(RTLD_NEXT, "_Znwm");
+    return next == nullptr || in_cxx_runtime(next) ? NewMode::plain : NewMode::forward;
+}
+
+} // namespace
+
+const RealFunctions& resolve_real() noexcept
+{
+    if (t_local.in_tracer != 0) return bootstrap_functions();
+    ++t_local.in_tracer;
+    const int saved_errno = errno;
+#define LEAK_RESOLVE(name, result, parameters) \
+    g_real.name = reinterpret_cast<result(*) parameters>(dlsym(RTLD_NEXT, #name));
+    LEAK_HOOKED_FUNCTIONS(LEAK_RESOLVE)
+#undef LEAK_RESOLVE
+    g_new_mode.store(find_new_mode(), std::memory_order_relaxed);
+    dlerror(); // whatever was not found is not the host's concern
+    g_real_is_resolved.store(true, std::memory_order_release);
+    errno = saved_errno;
+    --t_local.in_tracer;
+    return g_real;
+}
+
+void* find_real(const char* name) noexcept
+{
+    ++t_local.in_tracer;
+    void* found = dlsym(RTLD_NEXT, name);
+    for (const char* runtime : {"libstdc++.so.6", "libc++.so.1"}) {
+        if (found != nullptr) break;
+        if (void* library = dlopen(runtime, RTLD_LAZY | RTLD_NOLOAD)) {
+            found = dlsym(library, name);
+            real().dlclose(library); // it stays loaded: we were not the first to open it
+        }
+    }
+    dlerror();
+    --t_local.in_tracer;
+    return found;
+}
+
+bool bootstrap_owns(const void* block) noexcept
+{
+    const auto at = reinterpret_cast<uintptr_t>(block);
+    const auto start = reinterpret_cast<uintptr_t>(g_arena);
+    return at - start < kArenaBytes;
+}
+
+size_t bootstrap_size(const void* block) noexcept
+{
+    size_t bytes = 0;
+    std::memcpy(&bytes, static_cast<const char*>(block) - sizeof bytes, sizeof bytes);
+    return bytes;
+}
+
+NewMode new_mode() noexcept
+{
+    static_cast<void>(real());
+    return g_new_mode.load(std::memory_order_relaxed);
+}
+
+void make_new_transparent() noexcept
+{
+    g_new_mode.store(NewMode::transparent, std::memory_order_relaxed);
+}
+
+} // namespace leak::preload

@@ -1,0 +1,31 @@
+// Records events: from a hook's arguments to bytes in the thread's raw buffer.
+//
+// Called by every hook on the host's thread. errno survives. What can't be recorded is counted.
+#pragma once
+
+#include "format/event.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace leak::preload {
+
+// `block` was just given out. caller: the return address of the hook, which is the innermost frame to be shown.
+// alignment_log2: what the caller asked for, 0 when nothing special.
+void record_allocation(format::EventKind kind, const void* block, size_t bytes, const void* caller,
+                       uint8_t alignment_log2 = 0) noexcept;
+
+// `block` is about to be released.
+void record_release(format::EventKind kind, const void* block) noexcept;
+
+// [start, start + bytes) was just mapped; flags: format::kMap....
+void record_mapping(format::EventKind kind, const void* start, size_t bytes, const void* caller,
+                    uint8_t flags) noexcept;
+
+// [start, start + bytes) is about to be unmapped.
+void record_unmapping(format::EventKind kind, const void* start, size_t bytes) noexcept;
+
+// The call announced by the thread's last release or unmapping failed.
+void record_undo(format::EventKind kind, const void* start) noexcept;
+
+} // namespace leak::preload

@@ -1,0 +1,42 @@
+// The environment variables LEAK_*, read once. What they mean for the user: libleak(7).
+//
+// No allocation. An unknown or malformed variable gives one line on standard error and its default.
+#pragma once
+
+#include "preload/text.hpp"
+
+#include <cstdint>
+
+namespace leak::preload {
+
+struct Settings {
+    Path output_pattern;            // LEAK_OUT; %e %p %t %%
+    Text<1024> only;                // LEAK_ONLY: globs of executables' names, separated by commas; empty: all
+    uint32_t depth = 256;           // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
+    uint64_t min_events = 0;        // LEAK_MIN_EVENTS
+    int zstd_level = 1;             // LEAK_ZSTD_LEVEL: 1..19
+    bool children = true;           // LEAK_CHILDREN
+    bool is_unwanted_child = false; // LEAK_CHILDREN=-: see disown_children()
+    bool start = true;              // LEAK_START=on|off
+    bool writer_thread = true;      // LEAK_WRITER=thread|inline
+    bool verbose = false;           // LEAK_VERBOSE
+    Path temporary_directory;       // TMPDIR
+};
+
+// From the environment the process was started with.
+[[nodiscard]] bool read_settings(Settings& settings) noexcept;
+
+// Calls visit(name_and_value) for every LEAK_ variable of that environment.
+using SettingVisitor = void (*)(std::string_view name_and_value);
+void for_each_setting(SettingVisitor visit) noexcept;
+
+// LEAK_CHILDREN=0 must mean "trace me, not the programs I start", and both see the same variable. So the traced process
+// changes the value in place to "-", which a program it starts takes as "not you". `environment`: the process's own.
+void disown_children(char** environment) noexcept;
+// The other way round, before the process replaces itself by exec.
+void own_again(char** environment) noexcept;
+
+// Whether `name` matches one of the globs in `patterns` (separated by commas; * and ? only).
+[[nodiscard]] bool matches_any(std::string_view patterns, std::string_view name) noexcept;
+
+} // namespace leak::preload

@@ -1,0 +1,27 @@
+// What libleak.so keeps in thread-local storage: plain data in the initial-exec block, so that a hook reaches it by one
+// instruction, it needs no constructor, and it is still there when the thread's last destructor has run.
+//
+// Written by its own thread and by signal handlers on it. All zero is the state of a new thread.
+#pragma once
+
+#include <cstdint>
+
+namespace leak::preload {
+
+struct ThreadState;
+
+struct ThreadLocal {
+    ThreadState* state;  // nullptr until the thread's first event
+    uint32_t level;      // events being recorded on this thread: above 0 only inside our own code
+    uint32_t locks_held; // of ours
+    uint32_t in_tracer;  // above 0 while our own slow paths call libc: what they allocate is not the host's doing
+
+    bool is_writer; // the writer thread, which never runs a hook
+
+    const void* recorded;  // the block of the thread's last recorded allocation
+    const void* releasing; // the block of which the release is recorded and now forwarded
+};
+
+extern __thread ThreadLocal t_local __attribute__((tls_model("initial-exec")));
+
+} // namespace leak::preload

@@ -1,0 +1,105 @@
+#include "preload/thread_registry.hpp"
+
+#include "preload/os.hpp"
+#include "preload/tracer.hpp"
+
+#include <cstring>
+#include <new>
+
+namespace leak::preload {
+
+namespace {
+
+void write_thread(format::RecordType type, const ThreadState& state) noexcept
+{
+    const format::ThreadRecord record{state.index, state.tid};
+    g_tracer.journal.write(type,
+                           {format::piece_of(record), format::piece_of_text(state.name, std::strlen(state.name))});
+}
+
+} // namespace
+
+ThreadState* ThreadRegistry::make() noexcept
+{
+    void* memory = os::map_memory(sizeof(ThreadState));
+    if (memory == nullptr) return nullptr;
+    auto* state = new (memory) ThreadState; // memory is zero and stays untouched where the type does not set it
+    if (state->streams[0].stack.map()) return state;
+    os::unmap(memory, sizeof(ThreadState));
+    return nullptr;
+}
+
+void ThreadRegistry::enlist(ThreadState& state) noexcept
+{
+    const Locked locked(g_tracer.state_lock);
+    state.tid = os::tid();
+    reclaim();
+    state.index = next_index_++;
+    os::thread_name(state.name);
+    state.next = first_;
+    first_ = &state;
+    ++count_;
+    write_thread(format::RecordType::thread_started, state);
+}
+
+void ThreadRegistry::reclaim() noexcept
+{
+    const uint32_t process = g_tracer.process();
+    const uint32_t self = os::tid();
+    for (ThreadState** at = &first_; *at != nullptr;) {
+        ThreadState& state = **at;
+        // The kernel may have given its number to the calling thread.
+        const bool gone = state.ending.load(std::memory_order_acquire) && &state != t_local.state &&
+                          (state.tid == self || !os::thread_exists(process, state.tid));
+        if (!gone) {
+            at = &state.next;
+            continue;
+        }
+        *at = state.next;
+        --count_;
+        events_of_gone_threads_ += state.event_count;
+        write_thread(format::RecordType::thread_ended, state);
+        for (Stream& stream : state.streams)
+            if (stream.buffer != nullptr) g_tracer.pool.give_full(*stream.buffer);
+        g_tracer.writer.wake();
+        release(state);
+    }
+}
+
+uint64_t ThreadRegistry::event_count() const noexcept
+{
+    uint64_t sum = events_of_gone_threads_;
+    for (const ThreadState* state = first_; state != nullptr; state = state->next)
+        sum += std::atomic_ref(const_cast<uint64_t&>(state->event_count)).load(std::memory_order_relaxed);
+    return sum;
+}
+
+void ThreadRegistry::release(ThreadState& state) noexcept
+{
+    for (Stream& stream : state.streams) stream.stack.unmap();
+    os::unmap(&state, sizeof state);
+}
+
+void ThreadRegistry::reset(const ThreadState* keep) noexcept
+{
+    for (ThreadState* state = first_; state != nullptr;) {
+        ThreadState* next = state->next;
+        if (state != keep) release(*state);
+        state = next;
+    }
+    first_ = nullptr;
+    count_ = 0;
+    next_index_ = 0;
+    events_of_gone_threads_ = 0;
+}
+
+void refresh_name(ThreadState& state) noexcept
+{
+    char name[16];
+    os::thread_name(name);
+    if (std::strcmp(name, state.name) == 0) return;
+    std::memcpy(state.name, name, sizeof name);
+    write_thread(format::RecordType::thread_named, state);
+}
+
+} // namespace leak::preload

@@ -1,0 +1,74 @@
+// What libleak.so keeps for each thread of the host: its streams of events and the memory they need.
+//
+// A state is made at a thread's first event and is used by that thread alone. When the thread is about to end it is
+// marked; it is taken away when the kernel says that the thread is gone, so events of the last destructors still have
+// it.
+#pragma once
+
+#include "format/event_encoder.hpp"
+#include "preload/buffer_pool.hpp"
+#include "preload/private_stack.hpp"
+
+#include <cstdint>
+
+namespace leak::preload {
+
+// Recording nests when a signal handler interrupts it and allocates itself; deeper than this is counted as lost.
+inline constexpr uint32_t kLevels = 3;
+
+// Room for our own frames, which are cut off.
+inline constexpr uint32_t kOwnFrames = 16;
+
+// One thread at one nesting level.
+struct Stream {
+    format::EventEncoder encoder;
+    RawBuffer* buffer = nullptr; // nullptr before the first event
+    uint64_t next_sequence = 0;
+    PrivateStack stack;
+    uint64_t code_epoch = 0; // of the pc ids below
+    uint32_t depth = 0;      // of the previous stack, outermost first
+    uint32_t column_shares[format::kColumnCount] = {};
+    uint64_t pcs[format::kMaxStackDepth];
+    uint32_t pc_ids[format::kMaxStackDepth];
+    void* captured[format::kMaxStackDepth + kOwnFrames]; // innermost first; for the event at hand
+};
+
+struct ThreadState {
+    ThreadState* next;
+    uint32_t index;
+    uint32_t tid;
+    std::atomic<bool> ending; // pthread keys of the thread are being destroyed
+    uint64_t event_count;
+    char name[16]; // as the journal has it
+    Stream streams[kLevels];
+};
+
+class ThreadRegistry {
+public:
+    // A state for the calling thread; nullptr: no memory. Uses little stack.
+    [[nodiscard]] static ThreadState* make() noexcept;
+
+    // Makes the state known and writes the thread to the journal; takes the states of threads that are gone away.
+    void enlist(ThreadState& state) noexcept;
+
+    // Under the state lock.
+    void reclaim() noexcept;
+    [[nodiscard]] uint64_t event_count() const noexcept;
+    [[nodiscard]] uint32_t count() const noexcept { return count_; }
+
+    // In a forked child: forgets all states, and frees them but for `keep`.
+    void reset(const ThreadState* keep) noexcept;
+
+private:
+    static void release(ThreadState& state) noexcept;
+
+    ThreadState* first_ = nullptr;
+    uint32_t count_ = 0;
+    uint32_t next_index_ = 0;
+    uint64_t events_of_gone_threads_ = 0;
+};
+
+// Writes the thread's name to the journal when it has changed. Under the state lock, on the thread itself.
+void refresh_name(ThreadState& state) noexcept;
+
+} // namespace leak::preload

@@ -1,0 +1,284 @@
+#include "preload/trace_file.hpp"
+
+#include "format/checksum.hpp"
+#include "preload/os.hpp"
+#include "preload/output_path.hpp"
+
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <elf.h>
+
+namespace leak::preload {
+
+using format::kSlotBytes;
+using format::SlotKind;
+
+namespace {
+
+template <typename T> void put(std::byte* at, const T& value) noexcept
+{
+    std::memcpy(at, &value, sizeof value);
+}
+
+void put_raw_frame(std::byte* at, uint64_t bytes) noexcept
+{
+    put(at, format::make_frame(format::FrameKind::raw_events, bytes));
+}
+
+void put_journal_frame(std::byte* at, uint64_t bytes) noexcept
+{
+    put(at, format::make_frame(format::FrameKind::journal, bytes));
+}
+
+// The capacity is what fits; what is left over at the end of the frame is never read.
+void put_pcs_frame(std::byte* at, uint64_t bytes) noexcept
+{
+    format::PcsHeader header{};
+    header.frame = format::make_frame(format::FrameKind::pcs, bytes);
+    header.capacity = static_cast<uint32_t>((bytes - sizeof header) / sizeof(format::PcEntry));
+    put(at, header);
+}
+
+[[nodiscard]] uint64_t random_id() noexcept
+{
+    uint64_t id = 0;
+    constexpr long kNonBlocking = 1; // GRND_NONBLOCK
+    if (os::call(SYS_getrandom, os::word(&id), sizeof id, kNonBlocking) != sizeof id)
+        id = os::clock_ns(CLOCK_REALTIME) * 0x9e3779b97f4a7c15u ^ os::pid();
+    return id == 0 ? 1 : id;
+}
+
+void read_boot_id(uint8_t (&id)[16]) noexcept
+{
+    char text[40] = {};
+    if (os::read_file("/proc/sys/kernel/random/boot_id", text, sizeof text - 1) < 36) return;
+    size_t digit = 0;
+    for (const char c : text) {
+        const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (value < 0 || digit == 32) continue;
+        id[digit / 2] = static_cast<uint8_t>(id[digit / 2] << 4 | value);
+        ++digit;
+    }
+}
+
+// Field 22 of /proc/self/stat. The name in field 2 may hold spaces and parentheses, so count from the last ')'.
+[[nodiscard]] uint64_t process_start_ticks() noexcept
+{
+    char text[1024] = {};
+    const long bytes = os::read_file("/proc/self/stat", text, sizeof text - 1);
+    const char* at = bytes > 0 ? std::strrchr(text, ')') : nullptr;
+    if (at == nullptr) return 0;
+    for (int spaces = 0; *at != 0 && spaces < 20; ++at)
+        if (*at == ' ') ++spaces;
+    uint64_t ticks = 0;
+    for (; *at >= '0' && *at <= '9'; ++at) ticks = ticks * 10 + static_cast<uint64_t>(*at - '0');
+    return ticks;
+}
+
+} // namespace
+
+bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
+{
+    Path executable;
+    executable_path(executable);
+    const uint64_t start_unix_ns = os::clock_ns(CLOCK_REALTIME);
+    const int fd = create_trace_file(settings, executable.view(), os::pid(), start_unix_ns, path_);
+    if (fd < 0) {
+        error_ = fd;
+        return false;
+    }
+    struct stat status{};
+    os::status(fd, status);
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
+    trace_id_ = random_id();
+    if (mapped_ == nullptr) mapped_ = static_cast<std::byte**>(os::map_memory(kMostMapped * sizeof *mapped_));
+    std::byte* slot = nullptr;
+    if (mapped_ != nullptr && extend(fd, kSlotBytes)) slot = static_cast<std::byte*>(os::map_file(fd, 0, kSlotBytes));
+    os::close(fd);
+    if (slot == nullptr) {
+        if (error_ == 0) error_ = -ENOMEM;
+        os::remove(path_.c_str());
+        return false;
+    }
+    first_slot_ = slot;
+    slot_count_ = 1;
+    remember(slot);
+    lay_out_first_slot(settings, clock, start_unix_ns);
+    return true;
+}
+
+void TraceFile::lay_out_first_slot(const Settings& settings, const Clock& clock, uint64_t start_unix_ns) noexcept
+{
+    format::FileHeader header{};
+    header.frame = format::make_frame(format::FrameKind::header, sizeof header);
+    header.version_major = format::kVersionMajor;
+    header.version_minor = format::kVersionMinor;
+    header.slot_bytes = kSlotBytes;
+    header.trace_id = trace_id_;
+    header.pid = os::pid();
+    header.parent_pid = os::parent_pid();
+    header.stamp_clock = clock.kind();
+    header.elf_machine = EM_X86_64;
+    header.start_unix_ns = start_unix_ns;
+    header.start = clock.pair();
+    header.process_start_ticks = process_start_ticks();
+    read_boot_id(header.boot_id);
+    header.depth_limit = settings.depth;
+    constexpr size_t from = offsetof(format::FileHeader, version_major);
+    header.immutable_checksum = format::checksum(reinterpret_cast<const std::byte*>(&header) + from,
+                                                 offsetof(format::FileHeader, immutable_checksum) - from);
+    header.latest_index = 2;
+
+    const uint32_t padding_at = format::kFileHeaderOffset + sizeof header;
+    put(first_slot_ + format::kFileHeaderOffset, header);
+    put(first_slot_ + padding_at, format::make_padding(format::kFirstJournalOffset - padding_at));
+    put_journal_frame(first_slot_ + format::kFirstJournalOffset, format::kFirstPcsOffset - format::kFirstJournalOffset);
+    put_pcs_frame(first_slot_ + format::kFirstPcsOffset, format::kFirstRawOffset - format::kFirstPcsOffset);
+    for (uint32_t at = format::kFirstRawOffset; at < kSlotBytes; at += format::kRawBufferBytes)
+        put_raw_frame(first_slot_ + at, format::kRawBufferBytes);
+    publish(first_slot_, SlotKind::start, os::tid());
+}
+
+// Reserves the space first: a write to a mapped page that the disk has no room for would be a SIGBUS in the host.
+bool TraceFile::extend(int fd, uint64_t bytes) noexcept
+{
+    const uint64_t from = slot_count_ * kSlotBytes;
+    // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
+    if (from + bytes > os::file_size_limit()) {
+        error_ = -EFBIG;
+        return false;
+    }
+    long result = os::allocate(fd, from, bytes);
+    if (result == -EOPNOTSUPP || result == -ENOSYS) {
+        // A file system without reservations: writing zeros takes the blocks.
+        static constexpr std::byte zeros[4096] = {};
+        result = 0;
+        for (uint64_t done = 0; done < bytes && result >= 0; done += sizeof zeros) {
+            result = os::write_at(fd, zeros, sizeof zeros, from + done);
+            if (result >= 0 && result != sizeof zeros) result = -ENOSPC;
+        }
+    }
+    if (result >= 0) return true;
+    error_ = static_cast<int>(result);
+    os::truncate(fd, from); // a part of a slot would be neither used nor valid
+    return false;
+}
+
+std::byte* TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
+{
+    const int own = fd >= 0 ? fd : open_again();
+    if (own < 0) {
+        error_ = own;
+        return nullptr;
+    }
+    std::byte* slot = nullptr;
+    if (extend(own, kSlotBytes)) {
+        slot = static_cast<std::byte*>(os::map_file(own, slot_count_ * kSlotBytes, kSlotBytes));
+        if (slot == nullptr) {
+            error_ = -ENOMEM;
+            os::truncate(own, slot_count_ * kSlotBytes);
+        }
+    }
+    if (fd < 0) os::close(own);
+    if (slot == nullptr) return nullptr;
+    ++slot_count_;
+    remember(slot);
+    lay_out(slot, kind);
+    publish(slot, kind, owner_tid);
+    return slot;
+}
+
+void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
+{
+    std::byte* const body = slot + sizeof(format::SlotHeader);
+    const uint64_t body_bytes = kSlotBytes - sizeof(format::SlotHeader);
+    switch (kind) {
+    case SlotKind::raw_events:
+        put_raw_frame(body, format::kRawBufferBytes - sizeof(format::SlotHeader));
+        for (uint32_t at = format::kRawBufferBytes; at < kSlotBytes; at += format::kRawBufferBytes)
+            put_raw_frame(slot + at, format::kRawBufferBytes);
+        break;
+    case SlotKind::pcs:
+        put_pcs_frame(body, body_bytes);
+        break;
+    case SlotKind::journal:
+        put_journal_frame(body, body_bytes);
+        break;
+    default:
+        put(body, format::make_padding(body_bytes));
+        break;
+    }
+}
+
+// Until the last store the slot begins with a zero word, which a reader takes as unused.
+void TraceFile::publish(std::byte* slot, SlotKind kind, uint32_t owner_tid) noexcept
+{
+    format::SlotHeader header{};
+    header.frame = format::make_frame(format::FrameKind::slot, sizeof header);
+    header.trace_id = trace_id_;
+    header.sequence = slot_count_;
+    header.kind = kind;
+    header.owner_tid = owner_tid;
+    header.checksum = format::checksum(&header, offsetof(format::SlotHeader, checksum));
+    std::memcpy(slot + 8, reinterpret_cast<const std::byte*>(&header) + 8, sizeof header - 8);
+    const auto first = std::bit_cast<uint64_t>(format::PaddingHeader{header.frame.magic, header.frame.content_bytes});
+    std::atomic_ref(*reinterpret_cast<uint64_t*>(slot)).store(first, std::memory_order_release);
+}
+
+void TraceFile::remember(std::byte* slot) noexcept
+{
+    for (uint32_t i = 0; i < mapped_end_; ++i)
+        if (mapped_[i] == nullptr) {
+            mapped_[i] = slot;
+            return;
+        }
+    if (mapped_end_ < kMostMapped) mapped_[mapped_end_++] = slot;
+}
+
+void TraceFile::close_slot(std::byte* slot) noexcept
+{
+    for (uint32_t i = 0; i < mapped_end_; ++i)
+        if (mapped_[i] == slot) mapped_[i] = nullptr;
+    os::unmap(slot, kSlotBytes);
+}
+
+int TraceFile::open_again() const noexcept
+{
+    const int fd = os::open(path_.c_str(), O_RDWR | O_NOFOLLOW);
+    if (fd < 0) return fd;
+    struct stat status{};
+    if (os::status(fd, status) < 0 || status.st_dev != device_ || status.st_ino != inode_) {
+        os::close(fd);
+        return -ESTALE; // somebody moved the trace and put another file in its place
+    }
+    return fd;
+}
+
+void TraceFile::note_time(const Clock& clock) noexcept
+{
+    format::FileHeader& h = header();
+    const uint32_t next = std::atomic_ref(h.latest_index).load(std::memory_order_relaxed) == 0 ? 1 : 0;
+    h.latest[next] = clock.pair();
+    std::atomic_ref(h.latest_index).store(next, std::memory_order_release);
+}
+
+void TraceFile::reset(bool keep_addresses) noexcept
+{
+    for (uint32_t i = 0; i < mapped_end_; ++i) {
+        if (mapped_[i] == nullptr) continue;
+        if (keep_addresses)
+            os::replace_mapping(mapped_[i], kSlotBytes);
+        else
+            os::unmap(mapped_[i], kSlotBytes);
+        mapped_[i] = nullptr;
+    }
+    mapped_end_ = 0;
+    first_slot_ = nullptr;
+    slot_count_ = 0;
+    error_ = 0;
+    path_.clear();
+}
+
+} // namespace leak::preload

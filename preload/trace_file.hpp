@@ -1,0 +1,76 @@
+// The trace file while it is being written: its slots, its header, its journal and its pcs.
+//
+// Slots are mapped shared, so what is stored in them is in the file whatever becomes of the process. No descriptor
+// stays open in the host: the file is opened for the moment it grows (or held by the writer, whose descriptors are its
+// own). Locking: create() and reset() by one thread; add_slot() by one at a time (SlotSource sees to it); journal and
+// pcs under the state lock.
+#pragma once
+
+#include "format/journal.hpp"
+#include "format/layout.hpp"
+#include "preload/clock.hpp"
+#include "preload/settings.hpp"
+#include "preload/text.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace leak::preload {
+
+// What a forked child says about where it came from.
+struct ParentTrace {
+    uint64_t trace_id = 0; // 0: none
+    uint32_t pid = 0;
+    uint64_t fork_stamp = 0;
+    Path path;
+};
+
+class TraceFile {
+public:
+    // Creates the file with slot 0. False: nothing could be created; error() says why.
+    [[nodiscard]] bool create(const Settings& settings, const Clock& clock) noexcept;
+    // Forgets the file without touching its contents. keep_addresses: puts private memory where slots are mapped, for a
+    // forked child that may still be inside an interrupted hook.
+    void reset(bool keep_addresses) noexcept;
+
+    [[nodiscard]] bool exists() const noexcept { return first_slot_ != nullptr; }
+    [[nodiscard]] format::FileHeader& header() const noexcept
+    {
+        return *reinterpret_cast<format::FileHeader*>(first_slot_ + format::kFileHeaderOffset);
+    }
+    [[nodiscard]] std::byte* first_slot() const noexcept { return first_slot_; }
+    [[nodiscard]] const Path& path() const noexcept { return path_; }
+    [[nodiscard]] int error() const noexcept { return error_; }
+
+    // Extends the file by a slot and maps it; nullptr when that can't be had. fd: open for the file, or -1 to open it
+    // for the moment. The slot is laid out for its kind: raw buffer frames, an empty journal or pcs frame, or padding.
+    [[nodiscard]] std::byte* add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
+    // Unmaps a slot that is complete.
+    void close_slot(std::byte* slot) noexcept;
+    // A descriptor for the file, checked to be the one that was created; or -errno.
+    [[nodiscard]] int open_again() const noexcept;
+
+    // Stores a clock pair for the conversion of stamps.
+    void note_time(const Clock& clock) noexcept;
+
+private:
+    [[nodiscard]] bool extend(int fd, uint64_t bytes) noexcept;
+    void lay_out_first_slot(const Settings& settings, const Clock& clock, uint64_t start_unix_ns) noexcept;
+    void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
+    void publish(std::byte* slot, format::SlotKind kind, uint32_t owner_tid) noexcept;
+    void remember(std::byte* slot) noexcept;
+
+    static constexpr uint32_t kMostMapped = 65'536; // slots; those that stay mapped are raw, pcs and journal ones
+
+    std::byte* first_slot_ = nullptr;
+    Path path_;
+    uint64_t device_ = 0;
+    uint64_t inode_ = 0;
+    uint64_t trace_id_ = 0;
+    uint64_t slot_count_ = 0;
+    int error_ = 0;
+    std::byte** mapped_ = nullptr; // addresses of mapped slots; nullptr: an entry not in use
+    uint32_t mapped_end_ = 0;
+};
+
+} // namespace leak::preload

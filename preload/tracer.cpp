@@ -1,0 +1,298 @@
+#include "preload/tracer.hpp"
+
+#include "preload/message.hpp"
+#include "preload/os.hpp"
+#include "preload/output_path.hpp"
+
+#include <cstring>
+#include <pthread.h>
+
+namespace leak::preload {
+
+constinit Tracer g_tracer;
+constinit Control Tracer::no_control_;
+
+namespace {
+
+constexpr std::string_view error_text(int error) noexcept
+{
+    switch (-error) {
+    case EACCES:
+        return "permission denied";
+    case EDQUOT:
+        return "disk quota exceeded";
+    case EFBIG:
+        return "the limit of file sizes (ulimit -f) is reached";
+    case EMFILE:
+    case ENFILE:
+        return "too many open files";
+    case ENAMETOOLONG:
+        return "the name is too long";
+    case ENOENT:
+        return "no such directory";
+    case ENOMEM:
+        return "out of memory";
+    case ENOSPC:
+        return "no space left on the disk";
+    case ENOTDIR:
+        return "a part of the path is not a directory";
+    case EROFS:
+        return "read-only file system";
+    case ESTALE:
+        return "the trace file was moved or replaced";
+    default:
+        return "system error";
+    }
+}
+
+} // namespace
+
+// -- beginning
+// ---------------------------------------------------------------------------------------------------------
+
+bool Tracer::begin_recording() noexcept
+{
+    switch (state()) {
+    case State::off:
+    case State::stopped:
+        return false;
+    case State::failed:
+        count_lost(format::LossCause::no_space);
+        return false;
+    default:
+        break;
+    }
+    if (t_local.in_tracer != 0 || t_local.locks_held != 0) return false;
+    const int saved_errno = errno;
+    ++t_local.in_tracer;
+    // The first event of a process may be on any stack; this is done once, so it has one for itself.
+    bool recording = false;
+    PrivateStack stack;
+    if (stack.map()) {
+        auto work = [&] { recording = begin_recording_locked(); };
+        on_private_stack(stack, work);
+        stack.unmap();
+    }
+    --t_local.in_tracer;
+    errno = saved_errno;
+    return recording;
+}
+
+bool Tracer::begin_recording_locked() noexcept
+{
+    if (pid_ != 0 && !is_this_process() && state() == State::recording &&
+        !control_->recording.load(std::memory_order_relaxed)) {
+        // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
+        begin_lock_.reset();
+        become_child(now());
+    }
+    const Locked locked(begin_lock_);
+    if (state() == State::fresh) initialise();
+    if (state() == State::dormant && create_trace()) switch_recording(true);
+    return state() == State::recording;
+}
+
+void Tracer::initialise() noexcept
+{
+    remember_standard_error();
+    pid_ = os::pid();
+    clock.init();
+    unwinder.init();
+    static_cast<void>(read_settings(settings));
+    if (void* page = os::map_memory(kPageBytes); page != nullptr) {
+        os::advise(page, kPageBytes, MADV_WIPEONFORK);
+        control_ = static_cast<Control*>(page);
+    }
+    has_ending_key_ = pthread_key_create(&ending_key_, [](void* state) {
+                          static_cast<ThreadState*>(state)->ending.store(true, std::memory_order_release);
+                      }) == 0;
+    Path executable;
+    executable_path(executable);
+    const bool unwanted = settings.is_unwanted_child ||
+                          (!settings.only.empty() && !matches_any(settings.only.view(), base_name(executable.view())));
+    state_.store(unwanted ? State::off : settings.start ? State::dormant : State::stopped, std::memory_order_release);
+}
+
+bool Tracer::create_trace() noexcept
+{
+    if (!file.create(settings, clock)) {
+        state_.store(State::failed, std::memory_order_release);
+        say({"can't create a trace file (", error_text(file.error()), "), so the program runs untraced; set LEAK_OUT"});
+        return false;
+    }
+    std::byte* const slot = file.first_slot();
+    journal.continue_in(*reinterpret_cast<format::JournalHeader*>(slot + format::kFirstJournalOffset));
+    pcs.continue_in(*reinterpret_cast<format::PcsHeader*>(slot + format::kFirstPcsOffset));
+    if (!pool.adopt(slot + format::kFirstRawOffset, slot + format::kSlotBytes)) {
+        fail(format::LossCause::no_memory, "no memory", -ENOMEM);
+        return false;
+    }
+    const Locked locked(state_lock);
+    write_first_records();
+    file.note_time(clock);
+    return true;
+}
+
+void Tracer::write_first_records() noexcept
+{
+    // The command line as the kernel has it; what a record can't hold is cut.
+    constexpr size_t kMostBytes = 16 * 1024;
+    auto* text = static_cast<char*>(os::map_memory(kMostBytes));
+    if (text != nullptr) {
+        Path path;
+        executable_path(path);
+        size_t used = path.view().size() + 1;
+        std::memcpy(text, path.c_str(), used);
+        make_absolute("", path);
+        if (path.view().size() > 1) path.resize(path.view().size() - 1);
+        std::memcpy(text + used, path.c_str(), path.view().size() + 1);
+        used += path.view().size() + 1;
+        const long arguments = os::read_file("/proc/self/cmdline", text + used, kMostBytes - used);
+        if (arguments > 0) used += static_cast<size_t>(arguments);
+        journal.write(format::RecordType::process, {format::piece_of_text(text, used)});
+        os::unmap(text, kMostBytes);
+    }
+    if (parent_.trace_id != 0) {
+        const format::ParentRecord record{parent_.trace_id, parent_.pid, 0};
+        const std::string_view path = parent_.path.view();
+        journal.write(format::RecordType::parent,
+                      {format::piece_of(record), format::piece_of_text(path.data(), path.size())}, parent_.fork_stamp);
+    }
+    for_each_setting([](std::string_view setting) {
+        g_tracer.journal.write(format::RecordType::setting,
+                               {format::piece_of_text(setting.data(), setting.size() < 4096 ? setting.size() : 4096)});
+    });
+    modules.write_all(journal);
+}
+
+void Tracer::switch_recording(bool on) noexcept
+{
+    state_.store(on ? State::recording : State::stopped, std::memory_order_release);
+    control_->recording.store(on, std::memory_order_release);
+}
+
+// -- what recording needs
+// ----------------------------------------------------------------------------------------------
+
+uint32_t Tracer::pc_id(uint64_t pc) noexcept
+{
+    const bool check = closing_.load(std::memory_order_relaxed) != 0;
+    if (!check)
+        if (const uint32_t id = pcs.find(pc); id != 0) return id;
+    if (t_local.locks_held != 0) return 0; // a signal handler inside our own critical section: an unknown pc
+    const Locked locked(state_lock);
+    const uint32_t module_index = modules.index_of(pc, check, &journal);
+    uint32_t id = 0;
+    uint32_t known_module = 0;
+    if (pcs.look_up(pc, id, known_module) && known_module == module_index) return id;
+    if (!pcs.has_room() && !add_pcs_slot()) return 0;
+    return pcs.add(pc, module_index, id) ? id : 0;
+}
+
+bool Tracer::add_pcs_slot() noexcept
+{
+    std::byte* slot = new_slot(format::SlotKind::pcs);
+    if (slot == nullptr) return false;
+    pcs.continue_in(*reinterpret_cast<format::PcsHeader*>(slot + sizeof(format::SlotHeader)));
+    return true;
+}
+
+RawBuffer* Tracer::take_buffer() noexcept
+{
+    for (;;) {
+        const uint32_t seen = pool.free_events();
+        if (RawBuffer* buffer = pool.take_free()) return buffer;
+        if (state() == State::failed) return nullptr;
+        // Two buffers for every thread: one to fill while the other is compressed.
+        if (pool.full_count() == 0 || pool.count() < 2 * threads.count() + 2) {
+            std::byte* slot = new_slot(format::SlotKind::raw_events);
+            if (slot == nullptr) return nullptr;
+            if (pool.adopt(slot + sizeof(format::SlotHeader), slot + format::kSlotBytes)) continue;
+            fail(format::LossCause::no_memory, "no memory", -ENOMEM);
+            return nullptr;
+        }
+        if (!drain.try_one()) pool.wait_for_free(seen);
+    }
+}
+
+std::byte* Tracer::new_slot(format::SlotKind kind) noexcept
+{
+    const uint32_t owner = t_local.is_writer ? 0 : os::tid();
+    std::byte* slot = nullptr;
+    if (t_local.is_writer) {
+        slot = file.add_slot(kind, 0, writer.descriptor());
+    } else if (writer.ensure_running()) {
+        slot = writer.request_slot(kind, owner);
+    } else {
+        const Locked locked(growth_lock_);
+        slot = file.add_slot(kind, owner, -1);
+    }
+    if (slot == nullptr) fail(format::LossCause::no_space, "the trace can't grow", file.error());
+    return slot;
+}
+
+void Tracer::fail(format::LossCause cause, std::string_view what, int error) noexcept
+{
+    if (state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return;
+    control_->recording.store(false, std::memory_order_release);
+    if (file.exists()) {
+        std::atomic_ref(file.header().loss_cause).store(cause, std::memory_order_relaxed);
+        std::atomic_ref(file.header().loss_first_stamp).store(now(), std::memory_order_release);
+    }
+    say({what, " (", error_text(error), "): tracing stops here, the program goes on; events up to now are in ",
+         file.path().view()});
+}
+
+void Tracer::count_lost(format::LossCause cause) noexcept
+{
+    if (!file.exists()) return;
+    format::FileHeader& header = file.header();
+    std::atomic_ref(header.lost_events).fetch_add(1, std::memory_order_relaxed);
+    auto none = format::LossCause::none;
+    if (std::atomic_ref(header.loss_cause).compare_exchange_strong(none, cause, std::memory_order_relaxed))
+        std::atomic_ref(header.loss_first_stamp).store(now(), std::memory_order_relaxed);
+}
+
+void Tracer::watch_thread_end(ThreadState& state) noexcept
+{
+    if (has_ending_key_) pthread_setspecific(ending_key_, &state);
+}
+
+// -- the public API
+// ----------------------------------------------------------------------------------------------------
+
+void Tracer::mark(std::string_view text) noexcept
+{
+    if (t_local.in_tracer != 0 || t_local.locks_held != 0 || !recording()) return;
+    constexpr size_t kMostBytes = 1000;
+    if (text.size() > kMostBytes) text = head(text, kMostBytes);
+    const Locked locked(state_lock);
+    journal.write(format::RecordType::mark, {format::piece_of_text(text.data(), text.size())});
+}
+
+void Tracer::stop() noexcept
+{
+    if (state() == State::fresh) static_cast<void>(recording());
+    const Locked locked(begin_lock_);
+    if (state() != State::recording && state() != State::dormant) return;
+    switch_recording(false);
+    const Locked records(state_lock);
+    journal.write(format::RecordType::recording_stopped, {});
+}
+
+void Tracer::start() noexcept
+{
+    const Locked locked(begin_lock_);
+    if (state() != State::stopped) return;
+    if (!file.exists()) {
+        state_.store(State::dormant, std::memory_order_release);
+        return;
+    }
+    {
+        const Locked records(state_lock);
+        journal.write(format::RecordType::recording_started, {});
+    }
+    switch_recording(true);
+}
+
+} // namespace leak::preload

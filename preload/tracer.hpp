@@ -1,0 +1,125 @@
+// The state of tracing in this process, and how it starts, follows forks, fails and ends.
+//
+// One object, constant-initialised, because hooks run before any constructor. States and locks: ARCHITECTURE.md.
+#pragma once
+
+#include "preload/buffer_pool.hpp"
+#include "preload/clock.hpp"
+#include "preload/drain.hpp"
+#include "preload/journal.hpp"
+#include "preload/lock.hpp"
+#include "preload/module_table.hpp"
+#include "preload/pc_table.hpp"
+#include "preload/settings.hpp"
+#include "preload/thread_registry.hpp"
+#include "preload/trace_file.hpp"
+#include "preload/unwinder.hpp"
+#include "preload/writer.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+namespace leak::preload {
+
+enum class State : uint32_t {
+    fresh,     // nothing was called yet
+    off,       // this process is not traced
+    dormant,   // traced, no event yet: no file
+    recording, // the file exists
+    stopped,   // leak_stop() or LEAK_START=off
+    failed,    // no file could be had, or it can't grow: events are counted as lost
+};
+
+// In a page that the kernel wipes in a forked child (MADV_WIPEONFORK), however the fork was made: a child never writes
+// into its parent's trace.
+struct Control {
+    std::atomic<bool> recording{false};
+};
+
+class Tracer {
+public:
+    // The only test of a hook on its fast path.
+    [[nodiscard]] bool recording() noexcept
+    {
+        return control_->recording.load(std::memory_order_relaxed) || begin_recording();
+    }
+
+    // -- the life of a process --
+    void on_load(char** environment) noexcept; // our constructor: the rest of start-up that needs libc
+    void on_exit(int status) noexcept;         // exit() is running handlers
+    void on_fast_exit(int status) noexcept;    // _exit
+    void before_exec(const char* path) noexcept;
+    void after_failed_exec() noexcept;
+    void before_fork() noexcept;
+    void after_fork_in_child() noexcept;
+    void before_dlclose() noexcept { closing_.fetch_add(1, std::memory_order_seq_cst); }
+    void after_dlclose() noexcept;
+    void on_thread_created() noexcept;
+    // Has the end of the calling thread noticed. Libc may allocate here.
+    void watch_thread_end(ThreadState& state) noexcept;
+
+    // -- the public API --
+    void mark(std::string_view text) noexcept;
+    void start() noexcept;
+    void stop() noexcept;
+
+    // -- for the parts of the tracer --
+    [[nodiscard]] uint32_t pc_id(uint64_t pc) noexcept;
+    [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
+    // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed.
+    [[nodiscard]] RawBuffer* take_buffer() noexcept;
+    // A new slot of the file; nullptr: tracing has failed.
+    [[nodiscard]] std::byte* new_slot(format::SlotKind kind) noexcept;
+    // Tracing ends here; says so once.
+    void fail(format::LossCause cause, std::string_view what, int error) noexcept;
+    // An event that is recorded nowhere.
+    void count_lost(format::LossCause cause) noexcept;
+
+    [[nodiscard]] State state() const noexcept { return state_.load(std::memory_order_acquire); }
+    [[nodiscard]] uint64_t now() const noexcept { return clock.after_allocation(); }
+    // The pid of the traced process; a child made by vfork, which shares our memory, has another.
+    [[nodiscard]] uint32_t process() const noexcept { return pid_; }
+
+    Settings settings;
+    Clock clock;
+    TraceFile file;
+    Journal journal;     // state lock
+    PcTable pcs;         // state lock, but for find()
+    ModuleTable modules; // state lock
+    BufferPool pool;
+    Drain drain;
+    Writer writer;
+    ThreadRegistry threads; // state lock
+    Unwinder unwinder;
+    Lock state_lock;
+
+private:
+    [[nodiscard]] bool begin_recording() noexcept;
+    [[nodiscard]] bool begin_recording_locked() noexcept;
+    void initialise() noexcept;
+    [[nodiscard]] bool create_trace() noexcept;
+    void write_first_records() noexcept;
+    [[nodiscard]] bool add_pcs_slot() noexcept;
+    void become_child(uint64_t fork_stamp) noexcept;
+    void set_end(format::EndState end, int status) noexcept;
+    [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
+    void switch_recording(bool on) noexcept;
+
+    static Control no_control_; // what control_ points to before there is a page: not recording
+    Control* control_ = &no_control_;
+    std::atomic<State> state_{State::fresh};
+    std::atomic<uint32_t> closing_{0};    // dlclose() calls under way
+    std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
+    uint32_t pid_ = 0;
+    Lock begin_lock_;
+    Lock growth_lock_; // extends the file where there is no writer
+    ParentTrace parent_;
+    uint64_t fork_stamp_ = 0; // taken in the parent, just before
+    uint32_t ending_key_ = 0; // pthread key: its destructor marks a thread as ending
+    bool has_ending_key_ = false;
+};
+
+extern constinit Tracer g_tracer;
+
+} // namespace leak::preload

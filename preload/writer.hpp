@@ -1,0 +1,57 @@
+// The background thread that compresses full buffers and extends the file.
+//
+// Not a thread of glibc's: one made by clone() with a table of descriptors of its own, so that the host neither counts
+// it (a process ends when its last pthread does), nor joins it, nor closes its file, nor hands it to a child. It runs
+// no libc code that uses thread-local storage, all its signals are blocked, and it is started when there is work the
+// first time. In a forked child it is gone and started again when needed.
+#pragma once
+
+#include "format/layout.hpp"
+#include "preload/lock.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace leak::preload {
+
+class Writer {
+public:
+    // False: there is no thread (LEAK_WRITER=inline, or none could be made); the caller does the work itself.
+    [[nodiscard]] bool ensure_running() noexcept;
+
+    // There is a full buffer. Starts the thread if need be.
+    void wake() noexcept;
+
+    // Has the thread add a slot and waits for it; nullptr when the file can't grow.
+    [[nodiscard]] std::byte* request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept;
+
+    // The thread's own descriptor of the file, or -1; for the thread itself.
+    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+
+    void reset() noexcept;
+
+private:
+    enum class Status : uint32_t { not_started, running, unavailable };
+
+    [[nodiscard]] bool start() noexcept;
+    static void main() noexcept;
+    void run() noexcept;
+    void serve_request() noexcept;
+
+    struct Request {
+        std::atomic<uint32_t> pending{0}; // a futex: 1 from the request to the answer
+        format::SlotKind kind{};
+        uint32_t owner_tid = 0;
+        std::byte* slot = nullptr;
+    };
+
+    std::atomic<Status> status_{Status::not_started};
+    Lock start_lock_;
+    Lock request_lock_; // held by the thread that waits for an answer
+    Request request_;
+    int descriptor_ = -1;
+    std::atomic<uint32_t> work_{0}; // counts wake-ups; a futex
+};
+
+} // namespace leak::preload
