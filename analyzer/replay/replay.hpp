@@ -10,16 +10,25 @@
 
 namespace leak::analyzer {
 
-// Called by the replay for every event that it could match, in time order; see DESIGN "Replay and analysis".
+// How often analyses are told the time.
+inline constexpr int64_t kTickNs = 100'000'000;
+
+// Called by the replay for every event that it could match, in time order; see DESIGN "Replay and analysis". Blocks are
+// heap blocks, those of leak_alloc(), and mapped ranges (is_mapping(kind)); the two live in address spaces of their
+// own.
 class Analysis {
 public:
     virtual ~Analysis() = default;
+    // Also called when a release turns out not to have happened (a realloc that failed): with the block as it was.
     virtual void on_allocate(const LiveBlock& block) { static_cast<void>(block); }
+    // released_by is none when the block was replaced by another at the same address, so that its release was missed.
+    // Of a mapped range it may be a piece that goes. Inherited blocks were never given to on_allocate().
     virtual void on_release(const LiveBlock& block, int64_t at_ns, ThreadId thread, format::EventKind released_by)
     {
         static_cast<void>(block), static_cast<void>(at_ns), static_cast<void>(thread), static_cast<void>(released_by);
     }
-    // Every kTickNs of trace time, and once at the end.
+    // At the first event behind each multiple of kTickNs, and once at the end. at_ns: the latest multiple passed; of
+    // several that pass without an event there is one call.
     virtual void on_tick(int64_t at_ns) { static_cast<void>(at_ns); }
     virtual void finish(int64_t end_ns) { static_cast<void>(end_ns); }
 };
@@ -31,7 +40,7 @@ struct ReplayResult {
     std::vector<Thread> threads; // index = ThreadId value
     StackTable stacks;
     std::vector<LiveBlock> unfreed; // heap blocks live at the end, without inherited ones, in order of allocation
-    std::vector<LiveBlock> mapped;  // mmap ranges live at the end
+    std::vector<LiveBlock> mapped;  // mmap ranges live at the end, without inherited ones, by address
     uint64_t inherited_blocks = 0;  // blocks of the parent that are live at the end
     uint64_t inherited_bytes = 0;
     std::vector<Mismatch> mismatches;

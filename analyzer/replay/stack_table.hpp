@@ -6,7 +6,6 @@
 #include "analyzer/ids.hpp"
 #include "analyzer/replay/trace_model.hpp"
 
-#include <unordered_map>
 #include <vector>
 
 namespace leak::analyzer {
@@ -30,16 +29,14 @@ private:
         Pc pc;
         StackId caller;
     };
-    struct Key {
-        StackId caller;
-        Pc pc;
-        friend bool operator==(const Key&, const Key&) = default;
-    };
-    struct KeyHash {
-        size_t operator()(const Key& key) const noexcept;
-    };
+
+    void grow();
+    [[nodiscard]] size_t home_of(StackId caller, Pc pc) const;
+
     std::vector<Node> nodes_;
-    std::unordered_map<Key, StackId, KeyHash> children_;
+    // Finds a node by (caller, pc): open addressing with linear probing over indexes into nodes_; 0 is an empty place,
+    // as node 0 is nobody's child. Its size is a power of two and at least twice the number of nodes.
+    std::vector<uint32_t> places_;
 };
 
 } // namespace leak::analyzer

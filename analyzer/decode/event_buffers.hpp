@@ -1,0 +1,79 @@
+// The pieces events come in: raw buffers and compressed chunks, where they lie, and how to get at their columns.
+//
+// One thread a reader. Memory: one BufferRef a buffer of the file; a raw buffer's columns are copied when the trace is
+// opened, because a running process reuses them; a chunk is read when its turn comes.
+#pragma once
+
+#include "analyzer/decode/file_reader.hpp"
+#include "analyzer/ids.hpp"
+#include "format/chunk.hpp"
+#include "format/event_decoder.hpp"
+#include "format/layout.hpp"
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace leak::analyzer {
+
+inline constexpr uint32_t kNoRawCopy = std::numeric_limits<uint32_t>::max();
+
+struct BufferRef {
+    uint64_t sequence = 0; // in its stream
+    uint64_t base_stamp = 0;
+    uint64_t last_stamp = 0;
+    uint64_t offset = 0;        // of the frame in the file
+    uint64_t slot_sequence = 0; // of two that say the same the higher holds
+    uint32_t event_count = 0;
+    uint32_t compressed_bytes = 0;  // of a chunk
+    uint32_t raw_copy = kNoRawCopy; // index into RawCopies
+};
+
+// The columns of a raw buffer, one behind the other.
+struct RawCopy {
+    std::array<uint32_t, format::kColumnCount> column_bytes{};
+    std::vector<std::byte> bytes;
+};
+using RawCopies = std::vector<RawCopy>;
+
+// A thread at one nesting level, and all of its buffers in order of their sequence.
+struct Stream {
+    ThreadId thread;
+    uint32_t level = 0;
+    std::vector<BufferRef> buffers;
+};
+
+struct RawBuffer {
+    format::RawBufferHeader header{};
+    RawCopy copy;
+};
+
+// Copies the raw buffer at `offset`, which has at most `frame_bytes` bytes, even while its owner is writing. Nothing
+// when it is free or was taken into use again meanwhile: its events are then in a chunk. The error says what is wrong.
+[[nodiscard]] std::expected<std::optional<RawBuffer>, std::string>
+copy_raw_buffer(const FileReader& file, uint64_t offset, uint64_t frame_bytes);
+
+// What is wrong with a chunk header whose checksum holds, or nullptr.
+[[nodiscard]] const char* fault_of(const format::EventChunkHeader& header);
+
+// Brings the columns of one buffer after another into memory.
+class BufferLoader {
+public:
+    BufferLoader(const FileReader& file, const RawCopies& raw_copies) : file_(file), raw_copies_(raw_copies) {}
+
+    // A decoder over the events of `buffer`. It reads from `storage` (or the raw copy), which must live as long.
+    [[nodiscard]] std::expected<format::EventDecoder, std::string> load(const BufferRef& buffer,
+                                                                        std::vector<std::byte>& storage);
+
+private:
+    const FileReader& file_;
+    const RawCopies& raw_copies_;
+    format::ChunkDecompressor decompressor_;
+    std::vector<std::byte> compressed_;
+};
+
+} // namespace leak::analyzer

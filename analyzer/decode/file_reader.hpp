@@ -1,0 +1,43 @@
+// Reads a trace by position. Never maps it: a mapped file that is cut short while we read raises SIGBUS.
+//
+// One thread (position-free, so several may share it). Allocates nothing but the path.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace leak::analyzer {
+
+class FileReader {
+public:
+    // Throws UserError when `path` is no regular file that can be read.
+    explicit FileReader(const std::filesystem::path& path);
+    ~FileReader();
+    FileReader(FileReader&& other) noexcept;
+    FileReader& operator=(FileReader&&) = delete;
+    FileReader(const FileReader&) = delete;
+    FileReader& operator=(const FileReader&) = delete;
+
+    // As the file is now; a running process extends it.
+    [[nodiscard]] uint64_t size_bytes() const;
+
+    // Bytes read from `offset` into `to`; fewer than asked for at the end of the file or on an I/O error.
+    [[nodiscard]] size_t read_at(uint64_t offset, std::span<std::byte> to) const;
+
+    // Whether all of a trivially copyable value could be read.
+    template <typename T> [[nodiscard]] bool read_value(uint64_t offset, T& value) const
+    {
+        return read_at(offset, std::as_writable_bytes(std::span(&value, 1))) == sizeof(T);
+    }
+
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+    int fd_ = -1;
+};
+
+} // namespace leak::analyzer

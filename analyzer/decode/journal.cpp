@@ -1,0 +1,227 @@
+#include "analyzer/decode/journal.hpp"
+
+#include "analyzer/user_error.hpp"
+#include "format/checksum.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <string_view>
+
+namespace leak::analyzer {
+
+using format::RecordHeader;
+using format::RecordType;
+
+void read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage)
+{
+    size_t at = sizeof(format::JournalHeader);
+    while (at + sizeof(RecordHeader) <= frame.bytes.size()) {
+        const auto left = frame.bytes.subspan(at);
+        RecordHeader header = {};
+        if (!copy_front(left, header) || header.bytes == 0) return;
+        const uint64_t offset = frame.offset + at;
+        if (header.bytes < sizeof(RecordHeader) || header.bytes > left.size()) {
+            if (!frame.cut) damage.add(offset, "a journal record's length is wrong: the records behind it are lost");
+            return;
+        }
+        constexpr size_t covered_from = offsetof(RecordHeader, type);
+        const auto covered = left.subspan(covered_from, header.bytes - covered_from);
+        at += format::align8(header.bytes);
+        if (format::checksum(covered.data(), covered.size()) != header.checksum) {
+            damage.add(offset, "a journal record's checksum is wrong");
+            continue;
+        }
+        const auto payload = left.subspan(sizeof(RecordHeader), header.bytes - sizeof(RecordHeader));
+        records.push_back({header.type, header.flags, header.stamp, offset, {payload.begin(), payload.end()}});
+    }
+}
+
+namespace {
+
+// Reads the front of a payload; every length is checked.
+class PayloadReader {
+public:
+    explicit PayloadReader(const std::vector<std::byte>& payload) : left_(payload) {}
+
+    template <typename T> [[nodiscard]] bool take(T& value)
+    {
+        if (!copy_front(left_, value)) return false;
+        left_ = left_.subspan(sizeof(T));
+        return true;
+    }
+    [[nodiscard]] bool take_text(size_t bytes, std::string& text)
+    {
+        if (left_.size() < bytes) return false;
+        text.assign(reinterpret_cast<const char*>(left_.data()), bytes);
+        left_ = left_.subspan(bytes);
+        return true;
+    }
+    [[nodiscard]] std::string rest()
+    {
+        std::string text;
+        static_cast<void>(take_text(left_.size(), text));
+        return text;
+    }
+    [[nodiscard]] size_t bytes_left() const { return left_.size(); }
+
+private:
+    std::span<const std::byte> left_;
+};
+
+class JournalParser {
+public:
+    JournalParser(const JournalContext& context, DamageLog& damage) : context_(context), damage_(damage)
+    {
+        facts_.modules.resize(1);
+    }
+
+    void apply(const JournalRecord& record)
+    {
+        PayloadReader payload(record.payload);
+        if (!read(record, payload)) damage_.add(record.offset, "a journal record does not hold what its type says");
+    }
+
+    [[nodiscard]] JournalFacts finish()
+    {
+        if (paused_since_) facts_.paused.emplace_back(*paused_since_, std::numeric_limits<int64_t>::max());
+        return std::move(facts_);
+    }
+
+private:
+    [[nodiscard]] bool read(const JournalRecord& record, PayloadReader& payload)
+    {
+        const int64_t at_ns = context_.clock.to_ns(record.stamp);
+        switch (record.type) {
+        case RecordType::process:
+            return read_process(payload);
+        case RecordType::parent:
+            return read_parent(record, payload);
+        case RecordType::module_loaded:
+            return read_module(at_ns, payload);
+        case RecordType::module_unloaded:
+            return read_unloaded(at_ns, payload);
+        case RecordType::thread_started:
+        case RecordType::thread_named:
+        case RecordType::thread_ended:
+            return read_thread(record.type, at_ns, payload);
+        case RecordType::mark:
+            facts_.marks.push_back({at_ns, payload.rest()});
+            return true;
+        case RecordType::recording_stopped:
+            if (!paused_since_) paused_since_ = at_ns;
+            return true;
+        case RecordType::recording_started:
+            if (paused_since_) facts_.paused.emplace_back(*paused_since_, at_ns);
+            paused_since_.reset();
+            return true;
+        case RecordType::exec:
+            facts_.exec_path = payload.rest();
+            return true;
+        case RecordType::setting:
+            facts_.settings.push_back(payload.rest());
+            return true;
+        }
+        return read_unknown(record);
+    }
+
+    [[nodiscard]] bool read_unknown(const JournalRecord& record) const
+    {
+        if ((record.flags & format::kIgnorable) != 0) return true;
+        throw UserError(context_.path, record.offset,
+                        "a journal record of the unknown type " + std::to_string(static_cast<unsigned>(record.type)) +
+                            "; use the version of leakan that belongs to the libleak.so that wrote the trace");
+    }
+
+    [[nodiscard]] bool read_process(PayloadReader& payload)
+    {
+        const std::string text = payload.rest();
+        std::vector<std::string> parts;
+        for (size_t at = 0; at < text.size();) {
+            const size_t end = std::min(text.find('\0', at), text.size());
+            parts.push_back(text.substr(at, end - at));
+            at = end + 1;
+        }
+        if (parts.size() < 2) return false;
+        facts_.exe = parts[0];
+        facts_.working_directory = parts[1];
+        facts_.args.assign(parts.begin() + 2, parts.end());
+        return true;
+    }
+
+    [[nodiscard]] bool read_parent(const JournalRecord& record, PayloadReader& payload)
+    {
+        format::ParentRecord parent = {};
+        if (!payload.take(parent)) return false;
+        facts_.parent = ParentLink{parent.trace_id, parent.pid, record.stamp, payload.rest()};
+        return true;
+    }
+
+    [[nodiscard]] bool read_module(int64_t at_ns, PayloadReader& payload)
+    {
+        format::ModuleRecord record = {};
+        if (!payload.take(record) || record.module_index == format::kNoModule) return false;
+        if (record.module_index > index_bound(context_.file_bytes)) return false;
+        if (record.segment_count > payload.bytes_left() / sizeof(format::SegmentRecord)) return false;
+        Module module;
+        module.id = ModuleId{record.module_index};
+        module.bias = record.bias;
+        module.start = record.start;
+        module.end = record.end;
+        module.loaded_ns = at_ns;
+        for (uint32_t i = 0; i < record.segment_count; ++i) {
+            format::SegmentRecord segment = {};
+            if (!payload.take(segment)) return false;
+            module.segments.push_back({segment.start, segment.end, segment.flags});
+        }
+        std::string build_id;
+        if (record.build_id_bytes > format::kMaxBuildIdBytes || !payload.take_text(record.build_id_bytes, build_id) ||
+            !payload.take_text(record.path_bytes, module.path))
+            return false;
+        module.build_id.assign(build_id.begin(), build_id.end());
+        if (facts_.modules.size() <= record.module_index) facts_.modules.resize(record.module_index + size_t{1});
+        facts_.modules[record.module_index] = std::move(module);
+        return true;
+    }
+
+    [[nodiscard]] bool read_unloaded(int64_t at_ns, PayloadReader& payload)
+    {
+        uint32_t index = 0;
+        if (!payload.take(index) || index == format::kNoModule) return false;
+        // The record of its loading may be lost with a damaged part of the file.
+        if (index < facts_.modules.size()) facts_.modules[index].unloaded_ns = at_ns;
+        return true;
+    }
+
+    [[nodiscard]] bool read_thread(RecordType type, int64_t at_ns, PayloadReader& payload)
+    {
+        format::ThreadRecord record = {};
+        if (!payload.take(record) || record.thread_index > index_bound(context_.file_bytes)) return false;
+        if (facts_.threads.size() <= record.thread_index) facts_.threads.resize(record.thread_index + size_t{1});
+        Thread& thread = facts_.threads[record.thread_index];
+        thread.tid = record.tid;
+        if (type == RecordType::thread_started) thread.started_ns = at_ns;
+        if (std::string name = payload.rest(); !name.empty()) thread.name = std::move(name);
+        return true;
+    }
+
+    const JournalContext& context_;
+    DamageLog& damage_;
+    JournalFacts facts_;
+    std::optional<int64_t> paused_since_;
+};
+
+} // namespace
+
+JournalFacts read_journal(std::vector<JournalRecord> records, const JournalContext& context, DamageLog& damage)
+{
+    std::ranges::stable_sort(records, {}, &JournalRecord::stamp);
+    JournalParser parser(context, damage);
+    for (const JournalRecord& record : records) parser.apply(record);
+    JournalFacts facts = parser.finish();
+    for (uint32_t i = 0; i < facts.threads.size(); ++i) facts.threads[i].id = ThreadId{i};
+    for (uint32_t i = 0; i < facts.modules.size(); ++i) facts.modules[i].id = ModuleId{i};
+    return facts;
+}
+
+} // namespace leak::analyzer

@@ -1,0 +1,199 @@
+#include "analyzer/decode/slot_scan.hpp"
+
+#include "analyzer/user_error.hpp"
+#include "format/checksum.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+
+namespace leak::analyzer {
+
+using format::EventChunkHeader;
+using format::FrameKind;
+using format::SlotKind;
+
+void Findings::append(Findings&& other)
+{
+    std::ranges::move(other.buffers, std::back_inserter(buffers));
+    std::ranges::move(other.journal, std::back_inserter(journal));
+    pcs.merge(std::move(other.pcs));
+    damage.append(other.damage);
+}
+
+// -- Slots -----------------------------------------------------------------------------------------------------------
+
+// Reads the slot frame alone; false where the slot is not in use yet.
+bool SlotScanner::read_front(uint64_t offset, SlotRead& slot) const
+{
+    slot = {};
+    slot.offset = offset;
+    const size_t got = file_.read_at(offset, std::as_writable_bytes(std::span(&slot.header, 1)));
+    if (got >= sizeof slot.header.frame.magic && slot.header.frame.magic == 0) return false;
+    const format::FrameHeader& frame = slot.header.frame;
+    slot.header_sound = got == sizeof slot.header && frame.magic == format::kFrameMagic &&
+                        frame.tag == format::kFrameTag && frame.kind == FrameKind::slot &&
+                        LEAK_CHECKSUM_UP_TO(slot.header, checksum) == slot.header.checksum;
+    slot.other_trace = slot.header_sound && slot.header.trace_id != header_.trace_id;
+    return true;
+}
+
+SlotScanner::SlotRead SlotScanner::read_slot(uint64_t offset)
+{
+    SlotRead slot;
+    bytes_.resize(header_.slot_bytes);
+    const size_t got = file_.read_at(offset, bytes_);
+    if (!read_front(offset, slot)) return slot;
+    slot.cut = got < bytes_.size();
+    slot.bytes = std::span(bytes_).first(got);
+    return slot;
+}
+
+void SlotScanner::scan_raw_buffers(Findings& found, RawCopies& copies)
+{
+    const uint64_t size = file_.size_bytes();
+    for (uint64_t offset = 0; offset < size; offset += header_.slot_bytes) {
+        SlotRead front;
+        if (!read_front(offset, front) || front.other_trace) continue;
+        const SlotKind kind = front.header.kind;
+        if (front.header_sound && kind != SlotKind::start && kind != SlotKind::raw_events) continue;
+        const SlotRead slot = read_slot(offset);
+        const FrameSink sink = {.on_frame =
+                                    [&](const FrameView& frame) {
+                                        if (frame.header.kind == FrameKind::raw_events)
+                                            take_raw(frame, slot, found, copies);
+                                    },
+                                .on_damage = [](uint64_t, const std::string&) {}}; // scan_rest() comes here again
+        walk_frames({slot.offset, slot.bytes, slot.cut, header_.ring_bytes == 0}, sink);
+    }
+}
+
+void SlotScanner::scan_rest(Findings& found, bool live)
+{
+    constexpr int kLiveAttempts = 3;
+    const uint64_t size = file_.size_bytes();
+    for (uint64_t offset = 0; offset < size; offset += header_.slot_bytes) {
+        SlotRead front;
+        if (!read_front(offset, front)) {
+            ++unused_slots_;
+            continue;
+        }
+        SlotInfo info;
+        Findings of_slot;
+        for (int attempt = 0; attempt == 0 || (live && attempt < kLiveAttempts && !of_slot.damage.empty()); ++attempt)
+            of_slot = scan_slot(read_slot(offset), info);
+        found.append(std::move(of_slot));
+        slots_.push_back(info);
+    }
+    if (const uint64_t rest = size % header_.slot_bytes; rest != 0)
+        found.damage.add(size, "the file ends inside a slot: " + std::to_string(header_.slot_bytes - rest) +
+                                   " bytes are missing");
+}
+
+Findings SlotScanner::scan_slot(const SlotRead& slot, SlotInfo& info) const
+{
+    Findings found;
+    info = {};
+    info.offset = slot.offset;
+    info.header_sound = slot.header_sound;
+    info.other_trace = slot.other_trace;
+    if (slot.header_sound) {
+        info.kind = slot.header.kind;
+        info.sequence = slot.header.sequence;
+        info.owner_tid = slot.header.owner_tid;
+    } else if (!slot.cut || slot.bytes.size() >= sizeof(format::SlotHeader)) {
+        found.damage.add(slot.offset, "the header of a slot is not sound");
+    }
+    if (slot.other_trace) return found;
+    const FrameSink sink = {.on_frame = [&](const FrameView& frame) { take_frame(frame, slot, found); },
+                            .on_damage = [&](uint64_t at, std::string what) { found.damage.add(at, std::move(what)); }};
+    info.used_bytes = walk_frames({slot.offset, slot.bytes, slot.cut, header_.ring_bytes == 0}, sink);
+    return found;
+}
+
+// -- Frames ----------------------------------------------------------------------------------------------------------
+
+void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findings& found) const
+{
+    switch (frame.header.kind) {
+    case FrameKind::slot:
+    case FrameKind::header:
+    case FrameKind::raw_events: // scan_raw_buffers()
+        return;
+    case FrameKind::events:
+        return take_chunk(frame, slot, found);
+    case FrameKind::pcs:
+        return found.pcs.add_frame(frame, found.damage);
+    case FrameKind::journal:
+        return read_journal_frame(frame, found.journal, found.damage);
+    }
+    if ((frame.header.flags & format::kIgnorable) == 0) refuse_unknown(frame, found.damage);
+}
+
+// A newer minor version may have kinds that must be understood; our own version has none but ours, so that there it is
+// damage.
+void SlotScanner::refuse_unknown(const FrameView& frame, DamageLog& damage) const
+{
+    const std::string kind = std::to_string(static_cast<unsigned>(frame.header.kind));
+    if (header_.version_minor > format::kVersionMinor)
+        throw UserError(file_.path(), frame.offset,
+                        "a frame of the unknown kind " + kind +
+                            "; use the leakan that belongs to the libleak.so that wrote the trace");
+    damage.add(frame.offset, "a frame of the unknown kind " + kind);
+}
+
+void SlotScanner::take_chunk(const FrameView& frame, const SlotRead& slot, Findings& found) const
+{
+    EventChunkHeader header = {};
+    if (!copy_front(frame.bytes, header)) {
+        found.damage.add(frame.offset, "the file ends inside the header of an event chunk");
+        return;
+    }
+    if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) {
+        found.damage.add(frame.offset, "the checksum of an event chunk's header is wrong");
+        return;
+    }
+    if (const char* fault = fault_of(header)) {
+        found.damage.add(frame.offset, fault);
+        return;
+    }
+    if (header.compressed_bytes > frame.rest.size()) {
+        found.damage.add(frame.offset, "the file ends inside an event chunk", header.event_count);
+        return;
+    }
+    BufferRef buffer;
+    buffer.sequence = header.stream_sequence;
+    buffer.base_stamp = header.base_stamp;
+    buffer.last_stamp = header.last_stamp;
+    buffer.offset = frame.offset;
+    buffer.slot_sequence = slot.header_sound ? slot.header.sequence : 0;
+    buffer.event_count = header.event_count;
+    buffer.compressed_bytes = header.compressed_bytes;
+    found.buffers.push_back({header.thread_index, header.level, buffer});
+}
+
+void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const
+{
+    auto raw = copy_raw_buffer(file_, frame.offset, format::frame_bytes(frame.header));
+    if (!raw) {
+        format::RawBufferHeader header = {};
+        const bool counted = copy_front(frame.bytes, header) && header.state != format::BufferState::free;
+        const uint64_t lost = counted ? std::min<uint64_t>(header.event_count, frame.bytes.size()) : 0;
+        found.damage.add(frame.offset, raw.error(), lost);
+        return;
+    }
+    if (!*raw) return;
+    const format::RawBufferHeader& header = (*raw)->header;
+    BufferRef buffer;
+    buffer.sequence = header.stream_sequence;
+    buffer.base_stamp = header.base_stamp;
+    buffer.last_stamp = header.last_stamp;
+    buffer.offset = frame.offset;
+    buffer.slot_sequence = slot.header_sound ? slot.header.sequence : 0;
+    buffer.event_count = header.event_count;
+    buffer.raw_copy = static_cast<uint32_t>(copies.size());
+    copies.push_back(std::move((*raw)->copy));
+    found.buffers.push_back({header.thread_index, header.level, buffer});
+}
+
+} // namespace leak::analyzer

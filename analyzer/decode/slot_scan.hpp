@@ -1,0 +1,69 @@
+// Reads the slots of a trace, one at a time, and sorts what their frames hold.
+//
+// One thread; one slot is in memory at a time.
+#pragma once
+
+#include "analyzer/decode/trace_file.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace leak::analyzer {
+
+struct FoundBuffer {
+    uint32_t thread_index = 0;
+    uint32_t level = 0;
+    BufferRef buffer;
+};
+
+// What one slot, or all of them, hold.
+struct Findings {
+    std::vector<FoundBuffer> buffers;
+    std::vector<JournalRecord> journal;
+    PcTable pcs;
+    DamageLog damage;
+
+    void append(Findings&& other);
+};
+
+class SlotScanner {
+public:
+    SlotScanner(const FileReader& file, const format::FileHeader& header) : file_(file), header_(header) {}
+
+    // Copies the raw buffers of the file as it is now. Comes first: what a running process moves from a raw buffer to
+    // a chunk after that is found again by scan_rest().
+    void scan_raw_buffers(Findings& found, RawCopies& copies);
+
+    // Everything else. `live`: the process may be writing; what looks damaged is read again before it is believed.
+    void scan_rest(Findings& found, bool live);
+
+    [[nodiscard]] std::vector<SlotInfo> take_slots() { return std::move(slots_); }
+    [[nodiscard]] uint64_t unused_slots() const { return unused_slots_; }
+
+private:
+    // One slot in memory.
+    struct SlotRead {
+        uint64_t offset = 0;
+        format::SlotHeader header{};
+        bool header_sound = false;
+        bool other_trace = false;
+        bool cut = false; // the file ends inside it
+        std::span<const std::byte> bytes;
+    };
+
+    [[nodiscard]] bool read_front(uint64_t offset, SlotRead& slot) const;
+    [[nodiscard]] SlotRead read_slot(uint64_t offset);
+    [[nodiscard]] Findings scan_slot(const SlotRead& slot, SlotInfo& info) const;
+    void take_frame(const FrameView& frame, const SlotRead& slot, Findings& found) const;
+    void take_chunk(const FrameView& frame, const SlotRead& slot, Findings& found) const;
+    void take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const;
+    void refuse_unknown(const FrameView& frame, DamageLog& damage) const;
+
+    const FileReader& file_;
+    const format::FileHeader& header_;
+    std::vector<std::byte> bytes_; // of the slot being read
+    std::vector<SlotInfo> slots_;
+    uint64_t unused_slots_ = 0;
+};
+
+} // namespace leak::analyzer

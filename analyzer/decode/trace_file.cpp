@@ -1,0 +1,187 @@
+#include "analyzer/decode/trace_file.hpp"
+
+#include "analyzer/decode/file_header.hpp"
+#include "analyzer/decode/process_state.hpp"
+#include "analyzer/decode/slot_scan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+namespace leak::analyzer {
+
+namespace {
+
+using StreamKey = std::pair<uint32_t, uint32_t>; // thread index, level
+
+// Of two buffers with the same sequence the chunk holds, then the one in the slot that was taken into use later.
+[[nodiscard]] bool comes_first(const BufferRef& a, const BufferRef& b)
+{
+    const auto key = [](const BufferRef& buffer) {
+        return std::tuple(buffer.sequence, buffer.raw_copy != kNoRawCopy, ~buffer.slot_sequence, buffer.offset);
+    };
+    return key(a) < key(b);
+}
+
+[[nodiscard]] std::string name_of_stream(const StreamKey& key)
+{
+    std::string name = "thread " + std::to_string(key.first);
+    if (key.second != 0) name += ", level " + std::to_string(key.second);
+    return name;
+}
+
+class StreamBuilder {
+public:
+    explicit StreamBuilder(TraceContents& trace) : trace_(trace) {}
+
+    void build(const std::vector<FoundBuffer>& found)
+    {
+        std::map<StreamKey, std::vector<BufferRef>> by_stream;
+        for (const FoundBuffer& one : found)
+            if (is_wanted(one)) by_stream[{one.thread_index, one.level}].push_back(one.buffer);
+        for (auto& [key, buffers] : by_stream) add_stream(key, buffers);
+    }
+
+private:
+    [[nodiscard]] bool is_wanted(const FoundBuffer& one)
+    {
+        if (trace_.cut_stamp && one.buffer.base_stamp > *trace_.cut_stamp) return false;
+        if (one.thread_index <= index_bound(trace_.info.file_bytes)) return true;
+        trace_.damage.add(one.buffer.offset, "an event buffer names a thread that can't exist",
+                          std::min<uint64_t>(one.buffer.event_count, format::kRawBufferBytes));
+        return false;
+    }
+
+    void add_stream(const StreamKey& key, std::vector<BufferRef>& buffers)
+    {
+        std::ranges::sort(buffers, comes_first);
+        const auto same = std::ranges::unique(buffers, {}, &BufferRef::sequence);
+        buffers.erase(same.begin(), same.end());
+        uint64_t expected = trace_.header.ring_bytes == 0 ? 0 : buffers.front().sequence;
+        for (const BufferRef& buffer : buffers) {
+            if (buffer.sequence != expected)
+                trace_.damage.add(buffer.offset, name_of_stream(key) + ": " +
+                                                     std::to_string(buffer.sequence - expected) +
+                                                     " event buffer(s) before this one are missing");
+            expected = buffer.sequence + 1;
+            trace_.event_count += buffer.event_count;
+        }
+        trace_.streams.push_back({ThreadId{key.first}, key.second, std::move(buffers)});
+    }
+
+    TraceContents& trace_;
+};
+
+void fill_slots(TraceContents& trace, SlotScanner& scanner, const std::vector<FoundBuffer>& found)
+{
+    trace.slots = scanner.take_slots();
+    trace.unused_slots = scanner.unused_slots();
+    for (const FoundBuffer& one : found) {
+        const uint64_t offset = one.buffer.offset / trace.header.slot_bytes * trace.header.slot_bytes;
+        const auto slot = std::ranges::lower_bound(trace.slots, offset, {}, &SlotInfo::offset);
+        if (slot != trace.slots.end() && slot->offset == offset) slot->events += one.buffer.event_count;
+    }
+}
+
+void fill_header_facts(TraceContents& trace)
+{
+    const format::FileHeader& header = trace.header;
+    TraceInfo& info = trace.info;
+    info.path = trace.file.path();
+    info.trace_id = header.trace_id;
+    info.pid = header.pid;
+    info.parent_pid = header.parent_pid;
+    info.start_unix_ns = header.start_unix_ns;
+    info.end_state = header.end_state;
+    if (header.end_state == format::EndState::exit_started || header.end_state == format::EndState::fast_exit)
+        info.exit_status = header.exit_status;
+    info.loss_cause = header.loss_cause;
+    if (header.loss_cause != format::LossCause::none) info.loss_first_ns = trace.clock.to_ns(header.loss_first_stamp);
+    info.depth_limit = header.depth_limit;
+    info.file_bytes = trace.file.size_bytes();
+    info.writer_cpu_ns = header.writer_cpu_ns;
+}
+
+void fill_journal_facts(TraceContents& trace, std::vector<JournalRecord> records)
+{
+    TraceInfo& info = trace.info;
+    if (trace.cut_stamp) std::erase_if(records, [&](const auto& r) { return r.stamp > *trace.cut_stamp; });
+    JournalFacts facts = read_journal(std::move(records), {trace.clock, info.path, info.file_bytes}, trace.damage);
+    info.exe = std::move(facts.exe);
+    info.working_directory = std::move(facts.working_directory);
+    info.args = std::move(facts.args);
+    info.settings = std::move(facts.settings);
+    info.exec_path = std::move(facts.exec_path);
+    info.marks = std::move(facts.marks);
+    info.paused = std::move(facts.paused);
+    trace.modules = std::move(facts.modules);
+    trace.threads = std::move(facts.threads);
+    trace.parent = std::move(facts.parent);
+    if (trace.parent) {
+        info.parent_trace_path = trace.parent->path;
+        info.fork_ns = trace.clock.to_ns(trace.parent->fork_stamp);
+    }
+}
+
+// Threads whose journal record is lost still have their events.
+void complete_threads(TraceContents& trace)
+{
+    for (const Stream& stream : trace.streams)
+        if (trace.threads.size() <= stream.thread.value) trace.threads.resize(stream.thread.value + size_t{1});
+    for (uint32_t i = 0; i < trace.threads.size(); ++i) trace.threads[i].id = ThreadId{i};
+}
+
+[[nodiscard]] TraceContents open_empty(const std::filesystem::path& path)
+{
+    FileReader file(path);
+    const format::FileHeader header = read_file_header(file);
+    return {.file = std::move(file),
+            .header = header,
+            .clock = StampConverter(header.start.stamp),
+            .info = {},
+            .modules = {},
+            .threads = {},
+            .parent = {},
+            .pcs = {},
+            .raw_copies = {},
+            .streams = {},
+            .slots = {},
+            .cut_stamp = {},
+            .damage = {}};
+}
+
+} // namespace
+
+TraceContents open_trace(const std::filesystem::path& path)
+{
+    TraceContents trace = open_empty(path);
+    const bool same_boot = written_on_this_boot(trace.header);
+    trace.info.still_running = still_running(trace.header);
+    const bool live = trace.info.still_running || (same_boot && trace.header.end_state == format::EndState::open);
+    // The moment of this view. Everything recorded before it is in the raw buffers that are copied next, or in the
+    // chunks that are looked for afterwards.
+    if (const auto now = read_clock(trace.header.stamp_clock); live && now) trace.cut_stamp = now->stamp;
+
+    Findings found;
+    SlotScanner scanner(trace.file, trace.header);
+    scanner.scan_raw_buffers(found, trace.raw_copies);
+    scanner.scan_rest(found, live);
+    // Beyond this point the file is read for the events of chunks alone.
+
+    trace.damage = std::move(found.damage);
+    if (const auto clock = make_converter(trace.header, same_boot))
+        trace.clock = *clock;
+    else
+        trace.damage.add(format::kFileHeaderOffset, "the stamp clock was never calibrated: times are in ticks, not ns");
+    fill_header_facts(trace);
+    fill_journal_facts(trace, std::move(found.journal));
+    trace.pcs = std::move(found.pcs);
+    trace.pcs.finish(trace.modules.size(), trace.damage);
+    StreamBuilder(trace).build(found.buffers);
+    complete_threads(trace);
+    fill_slots(trace, scanner, found.buffers);
+    return trace;
+}
+
+} // namespace leak::analyzer

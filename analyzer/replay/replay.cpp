@@ -1,0 +1,84 @@
+#include "analyzer/replay/replay.hpp"
+
+#include "analyzer/decode/trace_file.hpp"
+#include "analyzer/replay/event_merge.hpp"
+#include "analyzer/replay/parent_trace.hpp"
+#include "analyzer/replay/replayer.hpp"
+
+#include <algorithm>
+
+namespace leak::analyzer {
+
+namespace {
+
+// Events between two calls of on_progress.
+constexpr uint64_t kProgressEvents = 1 << 16;
+
+void inherit(const TraceContents& trace, Replayer& replayer, ReplayResult& result)
+{
+    const auto blocks = inherited_blocks(trace, result.stacks, result.modules);
+    result.info.parent_found = blocks.has_value();
+    if (!blocks) return;
+    for (const LiveBlock& block : *blocks) replayer.inherit(block);
+}
+
+void replay_events(TraceContents& trace, Replayer& replayer, ReplayResult& result, const ReplayOptions& options)
+{
+    EventMerge merge(trace, result.stacks);
+    TraceEvent event;
+    for (uint64_t done = 0; merge.next(event); ++done) {
+        replayer.apply(event);
+        if (done % kProgressEvents == 0 && options.on_progress)
+            options.on_progress(static_cast<double>(done) / static_cast<double>(std::max(trace.event_count, done + 1)));
+    }
+    replayer.finish();
+    if (options.on_progress) options.on_progress(1);
+}
+
+void fill_blocks(const Replayer& replayer, ReplayResult& result)
+{
+    for (const LiveBlock& block : replayer.live_blocks()) {
+        if (!block.inherited) {
+            result.unfreed.push_back(block);
+            continue;
+        }
+        ++result.inherited_blocks;
+        result.inherited_bytes += block.bytes;
+    }
+    for (const LiveBlock& range : replayer.live_mappings()) {
+        if (range.inherited) continue;
+        result.mapped.push_back(range);
+        result.totals.mapped_bytes += range.bytes;
+    }
+}
+
+void fill_info(const TraceContents& trace, const Replayer& replayer, TraceInfo& info)
+{
+    info.duration_ns = std::max<int64_t>(replayer.end_ns(), 0);
+    info.damage = trace.damage.entries();
+    info.gap_events = trace.header.lost_events + trace.damage.lost_events();
+    info.complete = info.end_state != format::EndState::open && info.gap_events == 0 && info.damage.empty();
+}
+
+} // namespace
+
+ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions& options)
+{
+    TraceContents trace = open_trace(path);
+    ReplayResult result;
+    result.info = trace.info;
+    result.modules = trace.modules;
+    result.threads = trace.threads;
+    Replayer replayer(trace, options.analyses);
+    inherit(trace, replayer, result);
+    replay_events(trace, replayer, result, options);
+    // Beyond this point nothing is read any more.
+
+    result.totals = replayer.totals();
+    result.mismatches = replayer.mismatches();
+    fill_blocks(replayer, result);
+    fill_info(trace, replayer, result.info);
+    return result;
+}
+
+} // namespace leak::analyzer

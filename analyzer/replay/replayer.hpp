@@ -1,0 +1,86 @@
+// Applies events, given in time order, to the set of live blocks, and counts.
+//
+// One thread. Memory: the live blocks, the threads and streams, and one byte for each node of the stack table.
+#pragma once
+
+#include "analyzer/replay/event_merge.hpp"
+#include "analyzer/replay/live_table.hpp"
+#include "analyzer/replay/mapped_ranges.hpp"
+#include "analyzer/replay/replay.hpp"
+
+#include <array>
+#include <map>
+#include <tuple>
+#include <vector>
+
+namespace leak::analyzer {
+
+class Replayer {
+public:
+    // analyses: told of everything; not owned.
+    Replayer(const TraceContents& trace, std::vector<Analysis*> analyses);
+
+    // Makes a block of the parent process live, before the first event.
+    void inherit(const LiveBlock& block);
+
+    void apply(const TraceEvent& event);
+
+    // After the last event: a realloc that had not returned has released nothing.
+    void finish();
+
+    [[nodiscard]] const Totals& totals() const { return totals_; }
+    [[nodiscard]] int64_t end_ns() const { return now_ns_; } // of the last event
+    [[nodiscard]] std::vector<Mismatch> mismatches() const;
+
+    // What is live, inherited blocks included: heap and custom blocks in order of allocation, mappings by address.
+    [[nodiscard]] std::vector<LiveBlock> live_blocks() const;
+    [[nodiscard]] std::vector<LiveBlock> live_mappings() const { return mapped_.all(); }
+
+private:
+    // A realloc_release whose realloc may still fail.
+    struct PendingRelease {
+        LiveBlock block; // kind none: the release matched no block
+        bool mismatched = false;
+        bool valid = false;
+    };
+    struct StreamState {
+        // The latest reallocs of the stream, newest last: a signal handler may realloc between a release and its undo.
+        static constexpr size_t kMostPending = 4;
+        std::array<PendingRelease, kMostPending> pending;
+        std::vector<LiveBlock> unmapped; // pieces of the last unmapping
+        bool last_was_realloc_release = false;
+    };
+
+    void allocate(const TraceEvent& event);
+    void release(const TraceEvent& event);
+    void undo_realloc(const TraceEvent& event);
+    void map(const TraceEvent& event);
+    void unmap(const TraceEvent& event);
+    void undo_unmap(const TraceEvent& event);
+
+    [[nodiscard]] std::optional<LiveBlock> take_block(const TraceEvent& event);
+    void remember(StreamState& stream, const PendingRelease& pending);
+    void revive(PendingRelease& pending, uint64_t address);
+    [[nodiscard]] Mismatch& mismatch_of(const LiveBlock& block, format::EventKind released_by);
+    void count_stack(StackId stack);
+    void add_live(const LiveBlock& block);
+    void drop_live(const LiveBlock& block);
+    void note_peak_mapped();
+    void tick();
+    [[nodiscard]] LiveTable& table_of(format::EventKind allocated);
+
+    std::vector<Analysis*> analyses_;
+    Totals totals_;
+    LiveTable heap_;
+    LiveTable custom_; // leak_alloc(): a pool's first block has the address of the pool
+    MappedRanges mapped_;
+    std::vector<StreamState> streams_;
+    std::vector<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
+    std::vector<uint8_t> stack_seen_;       // by StackId
+    std::map<std::tuple<StackId, format::EventKind, format::EventKind>, Mismatch> mismatches_;
+    uint64_t live_bytes_ = 0; // own heap blocks
+    int64_t now_ns_ = 0;
+    int64_t next_tick_ns_ = kTickNs;
+};
+
+} // namespace leak::analyzer

@@ -1,0 +1,80 @@
+#include "analyzer/replay/stream_cursor.hpp"
+
+#include <algorithm>
+
+namespace leak::analyzer {
+
+uint64_t StreamCursor::first_stamp() const
+{
+    return stream_->buffers.empty() ? 0 : stream_->buffers.front().base_stamp;
+}
+
+bool StreamCursor::next()
+{
+    format::DecodedEvent decoded;
+    for (;;) {
+        while (!decoder_ || decoder_->events_left() == 0)
+            if (!open_next_buffer()) return false;
+        const uint32_t left = decoder_->events_left();
+        const auto read = decoder_->next(decoded);
+        if (!read) {
+            give_up_buffer(read.error().what, left);
+        } else if (decoded.stamp > stream_->buffers[next_buffer_ - 1].last_stamp) {
+            give_up_buffer("an event is later than the last one of its buffer", left);
+        } else {
+            resolve(decoded);
+            return true;
+        }
+    }
+}
+
+bool StreamCursor::open_next_buffer()
+{
+    decoder_.reset();
+    path_.clear();
+    if (next_buffer_ == stream_->buffers.size()) {
+        close();
+        return false;
+    }
+    const BufferRef& buffer = stream_->buffers[next_buffer_++];
+    auto decoder = context_->loader.load(buffer, columns_);
+    if (decoder)
+        decoder_ = std::make_unique<format::EventDecoder>(*decoder);
+    else
+        context_->damage.add(buffer.offset, decoder.error(), buffer.event_count);
+    return true;
+}
+
+void StreamCursor::give_up_buffer(const std::string& what, uint64_t lost_events)
+{
+    context_->damage.add(stream_->buffers[next_buffer_ - 1].offset, what, lost_events);
+    decoder_.reset();
+}
+
+void StreamCursor::close()
+{
+    columns_ = {};
+    path_ = {};
+}
+
+void StreamCursor::resolve(const format::DecodedEvent& decoded)
+{
+    // Within a stream time does not run backwards, whatever a damaged buffer says.
+    event_.stamp = std::max(event_.stamp, decoded.stamp);
+    event_.address = decoded.address;
+    event_.size = decoded.size;
+    event_.kind = decoded.kind;
+    event_.extra = decoded.extra;
+    event_.truncated = decoded.truncated;
+    event_.stack = {};
+    if (!has_stack(decoded.kind)) return;
+    path_.resize(path_.size() - std::min<size_t>(decoded.pop_count, path_.size()));
+    StackId at = path_.empty() ? StackId{} : path_.back();
+    for (const uint32_t pc_id : decoded.pushed) {
+        at = context_->stacks.child(at, context_->pcs[pc_id]);
+        path_.push_back(at);
+    }
+    event_.stack = at;
+}
+
+} // namespace leak::analyzer
