@@ -227,20 +227,22 @@ void TraceFile::publish(std::byte* slot, SlotKind kind, uint32_t owner_tid) noex
     std::atomic_ref(*reinterpret_cast<uint64_t*>(slot)).store(first, std::memory_order_release);
 }
 
+// The writer adds slots while a host thread that helps it may close one, so the entries are atomic.
 void TraceFile::remember(std::byte* slot) noexcept
 {
-    for (uint32_t i = 0; i < mapped_end_; ++i)
-        if (mapped_[i] == nullptr) {
-            mapped_[i] = slot;
-            return;
-        }
+    for (uint32_t i = 0; i < mapped_end_; ++i) {
+        std::byte* unused = nullptr;
+        if (std::atomic_ref(mapped_[i]).compare_exchange_strong(unused, slot, std::memory_order_relaxed)) return;
+    }
     if (mapped_end_ < kMostMapped) mapped_[mapped_end_++] = slot;
 }
 
 void TraceFile::close_slot(std::byte* slot) noexcept
 {
-    for (uint32_t i = 0; i < mapped_end_; ++i)
-        if (mapped_[i] == slot) mapped_[i] = nullptr;
+    for (uint32_t i = 0; i < mapped_end_; ++i) {
+        std::byte* found = slot;
+        if (std::atomic_ref(mapped_[i]).compare_exchange_strong(found, nullptr, std::memory_order_relaxed)) break;
+    }
     os::unmap(slot, kSlotBytes);
 }
 
