@@ -8,7 +8,6 @@
 #include "analyzer/symbolize/symbolizer.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,6 @@ enum class SortBy : uint8_t { bytes, blocks, age };
 struct SiteOptions {
     GroupBy by = GroupBy::stack;
     SortBy sort = SortBy::bytes;
-    std::optional<size_t> top; // sites shown; none: the renderer's default
     size_t depth = 0;          // frames that count, from the innermost; 0: all
     uint64_t min_bytes = 0;    // smaller sites are counted, not shown
 };

@@ -1,0 +1,49 @@
+// The options that report, diff and run --report share.
+//
+// Plain data; one thread.
+#pragma once
+
+#include "analyzer/render/text_style.hpp"
+#include "analyzer/report/site.hpp"
+#include "analyzer/report/suppressions.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace leak::analyzer {
+
+struct ReportOptions {
+    std::string by = "stack";
+    std::string sort = "bytes";
+    size_t top = kTopUnset; // 0: all
+    size_t depth = 0;
+    uint64_t min_bytes = 0;
+    std::string format = "text";
+    std::string output;
+    std::vector<std::string> suppression_files;
+    bool no_default_suppressions = false;
+    bool full = false;
+    std::string color = "auto";
+
+    static constexpr size_t kTopUnset = SIZE_MAX;
+
+    [[nodiscard]] bool json() const { return format == "json"; }
+    [[nodiscard]] SiteOptions sites() const;
+    [[nodiscard]] TextStyle text_style(Paint paint) const;
+    [[nodiscard]] size_t json_top() const; // JSON has all sites unless --top was given
+
+    // Reads the files; throws UserError.
+    [[nodiscard]] Suppressions suppressions() const;
+};
+
+void add_report_options(CLI::App& command, ReportOptions& options);
+void add_output_options(CLI::App& command, std::string& format, std::string& output);
+void add_color_option(CLI::App& command, std::string& color);
+
+} // namespace leak::analyzer

@@ -1,0 +1,53 @@
+#include "analyzer/cli/report_work.hpp"
+
+#include "analyzer/cli/output.hpp"
+#include "analyzer/cli/progress.hpp"
+#include "analyzer/render/report_json.hpp"
+#include "analyzer/render/report_text.hpp"
+#include "analyzer/replay/replay.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace leak::analyzer {
+
+LeakReport read_report(const std::string& trace, const ReportOptions& options, const Suppressions& suppressions)
+{
+    Progress progress("reading " + trace);
+    const ReplayResult replayed = replay_trace(trace, {.on_progress = progress.callback(), .analyses = {}});
+    progress.clear();
+    spdlog::debug("{}: {} unfreed blocks, {} stacks, {} modules", trace, replayed.unfreed.size(),
+                  replayed.stacks.size(), replayed.modules.size());
+    Symbolizer symbolizer(replayed.modules);
+    LeakReport report = make_leak_report(replayed, symbolizer, suppressions, options.sites());
+    for (const MissingSymbols& missing : report.missing_symbols) {
+        spdlog::debug("{}: no {}", missing.module, missing.symbols.file_found ? "line information" : "usable file");
+    }
+    return report;
+}
+
+bool write_reports(const std::vector<std::string>& traces, const ReportOptions& options)
+{
+    const Suppressions suppressions = options.suppressions();
+    Output output(options.output);
+    const TextStyle style = options.text_style(output.paint(options.color));
+    Json all = Json::array();
+    bool findings = false;
+    for (size_t i = 0; i < traces.size(); ++i) {
+        const LeakReport report = read_report(traces[i], options, suppressions);
+        findings = findings || report.unfreed.blocks > 0;
+        if (options.json()) {
+            all.push_back(report_json(report, options.json_top()));
+        } else {
+            output.stream() << (i == 0 ? "" : "\n\n");
+            write_report_text(output.stream(), report, style);
+        }
+    }
+    if (options.json()) {
+        write_json(output.stream(),
+                   traces.size() == 1 ? all.front() : Json{{"schema", "leakan.reports.v1"}, {"reports", all}});
+    }
+    output.finish();
+    return findings;
+}
+
+} // namespace leak::analyzer

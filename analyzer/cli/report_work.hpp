@@ -1,0 +1,21 @@
+// From a trace file to its report: what `leakan report` and `leakan run --report` both do.
+//
+// One thread.
+#pragma once
+
+#include "analyzer/cli/report_options.hpp"
+#include "analyzer/report/leak_report.hpp"
+
+#include <string>
+#include <vector>
+
+namespace leak::analyzer {
+
+// Replays and symbolises `trace`. Throws UserError when it can't be used.
+[[nodiscard]] LeakReport read_report(const std::string& trace, const ReportOptions& options,
+                                     const Suppressions& suppressions);
+
+// Writes the reports of `traces`, one after the other. Returns true when one of them has unfreed blocks.
+bool write_reports(const std::vector<std::string>& traces, const ReportOptions& options);
+
+} // namespace leak::analyzer
