@@ -6,6 +6,7 @@
 
 namespace leak::analyzer {
 
+using format::EventChunkHeader;
 using format::FrameHeader;
 using format::FrameKind;
 
@@ -18,23 +19,25 @@ public:
     uint64_t run()
     {
         while (at_ < slot_.bytes.size())
-            if (!step() && !recover()) break;
+            if (const char* fault = step(); fault != nullptr && !recover(fault)) break;
         return used_;
     }
 
 private:
+    static constexpr const char* kNoFrame = "what lies here is no frame of a trace";
+    static constexpr const char* kBadChunk = "the checksum of an event chunk's header is wrong";
+
     [[nodiscard]] std::span<const std::byte> left() const { return slot_.bytes.subspan(at_); }
 
-    // False when what lies here is no frame.
-    [[nodiscard]] bool step()
+    // Goes over one frame. nullptr, or what is wrong with the one that lies here.
+    [[nodiscard]] const char* step()
     {
         format::PaddingHeader padding = {};
-        if (!copy_front(left(), padding)) return slot_.cut ? finish() : false;
+        if (!copy_front(left(), padding)) return run_into_end(kNoFrame);
         if (padding.magic == format::kPaddingMagic) return skip_padding(padding);
         FrameHeader header = {};
-        if (!copy_front(left(), header)) return slot_.cut ? finish() : false;
-        if (!is_ours(header)) return false;
-        return take(header);
+        if (!copy_front(left(), header)) return run_into_end(kNoFrame);
+        return is_ours(header) ? take(header) : kNoFrame;
     }
 
     [[nodiscard]] static bool is_ours(const FrameHeader& header)
@@ -43,53 +46,51 @@ private:
                format::frame_bytes(header) >= sizeof(FrameHeader);
     }
 
-    [[nodiscard]] bool finish()
+    // A frame that reaches beyond what there is: no fault of its own where the file was cut.
+    [[nodiscard]] const char* run_into_end(const char* fault)
     {
+        if (!slot_.cut) return fault;
         at_ = slot_.bytes.size();
-        return true;
+        return nullptr;
     }
 
-    [[nodiscard]] bool skip_padding(const format::PaddingHeader& padding)
+    [[nodiscard]] const char* skip_padding(const format::PaddingHeader& padding)
     {
         const uint64_t bytes = uint64_t{padding.content_bytes} + format::kSkippablePrefixBytes;
-        if (bytes > left().size()) return slot_.cut ? finish() : false;
+        if (bytes > left().size()) return run_into_end(kNoFrame);
         at_ += bytes;
-        return true;
+        return nullptr;
     }
 
-    [[nodiscard]] bool take(const FrameHeader& header)
+    [[nodiscard]] const char* take(const FrameHeader& header)
     {
-        const uint64_t bytes = format::frame_bytes(header);
-        const bool cut = bytes > left().size();
-        if (cut && !slot_.cut) return false;
+        // A slot frame has one size: its length is not believed, so that a wrong one hides nothing.
+        const uint64_t bytes =
+            header.kind == FrameKind::slot ? sizeof(format::SlotHeader) : format::frame_bytes(header);
         FrameView view;
+        view.cut = bytes > left().size();
+        if (view.cut && !slot_.cut) return kNoFrame;
         view.header = header;
         view.offset = slot_.offset + at_;
         view.bytes = left().first(std::min<uint64_t>(bytes, left().size()));
         view.rest = left().subspan(view.bytes.size());
-        view.cut = cut;
-        used_ += view.bytes.size();
-        at_ += view.bytes.size();
-        if (header.kind == FrameKind::events) skip_compressed(view);
+        uint64_t compressed_bytes = 0;
+        if (header.kind == FrameKind::events && !view.cut) {
+            EventChunkHeader chunk = {};
+            if (!copy_front(view.bytes, chunk) || LEAK_CHECKSUM_UP_TO(chunk, checksum) != chunk.checksum)
+                return kBadChunk;
+            compressed_bytes = std::min<uint64_t>(chunk.compressed_bytes, view.rest.size());
+        }
+        used_ += view.bytes.size() + compressed_bytes;
+        at_ += view.bytes.size() + compressed_bytes;
         sink_.on_frame(view);
-        return true;
-    }
-
-    // A chunk's zstd frame has no length of its own that is cheap to find: the chunk header says it.
-    void skip_compressed(FrameView& view)
-    {
-        format::EventChunkHeader chunk = {};
-        if (!copy_front(view.bytes, chunk) || LEAK_CHECKSUM_UP_TO(chunk, checksum) != chunk.checksum) return;
-        const uint64_t bytes = std::min<uint64_t>(chunk.compressed_bytes, view.rest.size());
-        view.cut = view.cut || (slot_.cut && chunk.compressed_bytes > view.rest.size());
-        used_ += bytes;
-        at_ += bytes;
+        return nullptr;
     }
 
     // Finds the next frame of ours behind damage; frames lie at 8-byte boundaries.
-    [[nodiscard]] bool recover()
+    [[nodiscard]] bool recover(const char* fault)
     {
-        sink_.on_damage(slot_.offset + at_, "what lies here is no frame of a trace");
+        sink_.on_damage(slot_.offset + at_, fault);
         if (!slot_.resync) return false;
         for (at_ = (at_ + 8) & ~size_t{7}; at_ + sizeof(FrameHeader) <= slot_.bytes.size(); at_ += 8) {
             FrameHeader header = {};

@@ -33,8 +33,8 @@ struct SlotBytes {
     bool resync = false;              // search for the next frame behind damage; wrong where stale frames may lie
 };
 
-// Calls `sink` for every frame that has our tag, in file order. Returns the bytes of the slot that frames use, padding
-// not counted.
+// Calls `sink` for every frame that has our tag, in file order; the header of an event chunk that is not cut has a
+// right checksum. Returns the bytes of the slot that frames use, padding not counted.
 uint64_t walk_frames(const SlotBytes& slot, const FrameSink& sink);
 
 // Copies a structure from the front of `bytes`; false when there are too few.

@@ -1,0 +1,70 @@
+#include "analyzer/decode/stamp_clock.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace leak::analyzer;
+using leak::format::ClockPair;
+using leak::format::FileHeader;
+using leak::format::StampClock;
+
+TEST_CASE("two clock pairs convert ticks to nanoseconds since the start")
+{
+    const StampConverter clock(ClockPair{1'000'000, 5'000'000'000}, ClockPair{4'000'000, 5'001'000'000});
+    CHECK(clock.to_ns(1'000'000) == 0);
+    CHECK(clock.to_ns(2'500'000) == 500'000 - 1); // rounded down: 1/3 ns a tick
+    CHECK(clock.to_ns(1'000'003) <= 1);
+    CHECK(clock.to_ns(400'000) < 0);
+}
+
+TEST_CASE("a week of ticks converts to the nanosecond")
+{
+    const uint64_t hz = 2'500'000'000;
+    const StampConverter clock(ClockPair{123, 0}, ClockPair{123 + hz, 1'000'000'000});
+    const uint64_t week_s = 7 * 24 * 3600;
+    CHECK(clock.to_ns(123 + week_s * hz) >= static_cast<int64_t>(week_s * 1'000'000'000) - 1);
+    CHECK(clock.to_ns(123 + week_s * hz) <= static_cast<int64_t>(week_s * 1'000'000'000));
+}
+
+TEST_CASE("the largest stamp does not overflow")
+{
+    const StampConverter clock(ClockPair{0, 0}, ClockPair{1, 1'000'000'000});
+    CHECK(clock.to_ns(UINT64_MAX) > 0);
+    CHECK(clock.to_ns(UINT64_MAX) + 1'000'000'000 > 0);
+}
+
+TEST_CASE("without a second clock pair only a clock that counts nanoseconds can be converted")
+{
+    FileHeader header = {};
+    header.latest_index = 2;
+    header.start = {1000, 2000};
+    header.stamp_clock = StampClock::monotonic_ns;
+    REQUIRE(make_converter(header, false).has_value());
+    CHECK(make_converter(header, false)->to_ns(1500) == 500);
+    header.stamp_clock = StampClock::tsc;
+    CHECK_FALSE(make_converter(header, false).has_value());
+    header.latest[1] = {3000, 3000};
+    header.latest_index = 1;
+    REQUIRE(make_converter(header, false).has_value());
+    CHECK(make_converter(header, false)->to_ns(1500) == 250);
+    header.latest_index = 77;
+    CHECK_FALSE(make_converter(header, false).has_value());
+}
+
+TEST_CASE("on the machine and boot of the trace this moment calibrates a short one")
+{
+    FileHeader header = {};
+    header.latest_index = 2;
+    header.stamp_clock = StampClock::tsc;
+    const auto start = read_clock(StampClock::tsc);
+    if (!start) return; // no such clock here
+    header.start = *start;
+    const auto later = [&] {
+        for (;;)
+            if (const auto now = read_clock(StampClock::tsc); now->monotonic_ns > start->monotonic_ns + 2'000'000)
+                return *now;
+    }();
+    const auto clock = make_converter(header, true);
+    REQUIRE(clock.has_value());
+    const auto expected = static_cast<double>(later.monotonic_ns - start->monotonic_ns);
+    CHECK(static_cast<double>(clock->to_ns(later.stamp)) == doctest::Approx(expected).epsilon(0.01));
+}
