@@ -98,8 +98,7 @@ int run(const Arguments& arguments, const std::vector<std::string>& command)
         find_traces(trace_directories(output_pattern(arguments)), static_cast<uint32_t>(child.pid), started_ns);
     say_traces(traces);
     if (arguments.report && !traces.own.empty()) {
-        std::vector<std::string> paths(traces.own.begin(), traces.own.end());
-        write_reports(paths, {});
+        write_reports({traces.own.back().string()}, {}); // of the last program it became by exec
     }
     return end_like(child);
 }

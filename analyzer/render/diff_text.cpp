@@ -81,7 +81,9 @@ void write_site(std::ostream& out, const DiffSite& site, const LeakDiff& diff, c
     const bool later = site.status != SiteStatus::gone;
     StackStyle stack = stack_style(style, later ? diff.after.info : diff.before.info);
     stack.indent = std::string(kStatusColumn + 2, ' ');
-    write_stack(out, site.frames, stack);
+    if (!site.frames.empty() || site.label.empty()) {
+        write_stack(out, site.frames, stack);
+    }
 }
 
 void write_missing(std::ostream& out, const LeakDiff& diff, const TextStyle& style)

@@ -10,6 +10,7 @@ namespace leak::analyzer {
 namespace {
 
 constexpr size_t kMappedShown = 3;
+constexpr size_t kMappedLines = 3;
 constexpr size_t kMismatchesShown = 5;
 constexpr int kMaxLabel = 14;
 
@@ -18,11 +19,18 @@ void write_fact(std::ostream& out, std::string_view label, const std::string& fa
     out << "  " << label << std::string(kMaxLabel - std::min<size_t>(label.size(), kMaxLabel - 1), ' ') << fact << '\n';
 }
 
+std::string_view noun_of(GroupBy by)
+{
+    constexpr std::string_view nouns[] = {"stack", "function", "module", "thread", "size"};
+    return nouns[static_cast<size_t>(by)];
+}
+
 std::string verdict(const LeakReport& report, const Paint& paint)
 {
     const std::string run = run_words(report.info);
     const Grouping& unfreed = report.unfreed;
-    const std::string places = plural(unfreed.sites.size() + unfreed.small_sites, "place", "places");
+    const std::string noun(noun_of(report.by));
+    const std::string places = plural(unfreed.sites.size() + unfreed.small_sites, noun, noun + "s");
     if (unfreed.blocks == 0) {
         const std::string lossy = report.info.gap_events > 0 ? " of what was recorded" : "";
         return run + ": " + paint.good("nothing stays behind") + lossy + ".";
@@ -30,10 +38,10 @@ std::string verdict(const LeakReport& report, const Paint& paint)
     const std::string amount =
         paint.bad(bytes_words(unfreed.bytes)) + " in " + plural(unfreed.blocks, "block", "blocks");
     if (ended_normally(report.info)) {
-        return run + " leaks: " + amount + " unfreed, allocated in " + places + ".";
+        return run + " leaks: " + amount + " unfreed, of " + places + ".";
     }
     // What is live when a process is cut off may well be in use: no verdict beyond that.
-    return run + " holds " + amount + ", allocated in " + places +
+    return run + " holds " + amount + ", of " + places +
            (report.info.still_running ? "; what is in use is among it." : "; what was in use then is among it.");
 }
 
@@ -53,7 +61,7 @@ void write_summary(std::ostream& out, const LeakReport& report)
                plural(totals.allocations, "allocation", "allocations") + " of " + bytes_words(totals.allocated_bytes) +
                    " in all, " + plural(totals.releases, "release", "releases") + ", " +
                    plural(totals.threads, "thread", "threads") + ", " + plural(totals.stacks, "stack", "stacks"));
-    if (totals.allocations > 0) {
+    if (totals.temporary_allocations > 0) {
         const double share =
             static_cast<double>(totals.temporary_allocations) / static_cast<double>(totals.allocations);
         write_fact(out, "temporary", percent_words(share) + " of the allocations, freed before their thread's next");
@@ -108,19 +116,20 @@ void write_site(std::ostream& out, const Site& site, size_t number, const LeakRe
         out << "  " << (site.tids.size() == 1 ? "thread " : "threads ") << id_ranges(site.tids);
     }
     out << (site.truncated ? "  stack cut at its outer end\n" : "\n");
-    write_stack(out, site.frames, stack_style(style, report.info));
+    if (!site.frames.empty() || site.label.empty()) {
+        write_stack(out, site.frames, stack_style(style, report.info));
+    }
 }
 
-void write_unfreed(std::ostream& out, const LeakReport& report, const TextStyle& style, GroupBy by)
+void write_unfreed(std::ostream& out, const LeakReport& report, const TextStyle& style)
 {
     const Grouping& unfreed = report.unfreed;
     if (unfreed.blocks == 0) {
         return;
     }
-    constexpr std::string_view nouns[] = {"stack", "function", "module", "thread", "size"};
     const size_t shown = std::min(unfreed.sites.size(), style.top);
     out << heading(style.paint, ended_normally(report.info) ? "UNFREED" : "LIVE at the end of the trace", shown,
-                   unfreed.sites.size() + unfreed.small_sites, nouns[static_cast<size_t>(by)]);
+                   unfreed.sites.size() + unfreed.small_sites, noun_of(report.by));
     uint64_t rest = unfreed.small_bytes;
     for (size_t i = 0; i < unfreed.sites.size(); ++i) {
         if (i < shown) {
@@ -160,10 +169,12 @@ void write_mapped(std::ostream& out, const LeakReport& report, const TextStyle& 
     }
     const size_t shown = std::min({sites.size(), kMappedShown, style.top});
     out << heading(style.paint, "MAPPED by mmap and not unmapped", shown, sites.size(), "stack");
+    StackStyle brief = stack_style(style, report.info);
+    brief.max_lines = kMappedLines;
     for (size_t i = 0; i < shown; ++i) {
         out << "     " << style.paint.bold(bytes_words(sites[i].bytes)) << " in "
             << plural(sites[i].blocks, "range", "ranges") << "  " << when_words(sites[i]) << '\n';
-        write_stack(out, sites[i].frames, stack_style(style, report.info));
+        write_stack(out, sites[i].frames, brief);
     }
 }
 
@@ -222,7 +233,7 @@ void write_report_text(std::ostream& out, const LeakReport& report, const TextSt
 {
     out << verdict(report, style.paint) << "\n\n";
     write_summary(out, report);
-    write_unfreed(out, report, style, report.by);
+    write_unfreed(out, report, style);
     write_mismatches(out, report, style);
     write_mapped(out, report, style);
     write_missing(out, report, style);

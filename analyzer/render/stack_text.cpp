@@ -9,10 +9,9 @@
 namespace leak::analyzer {
 namespace {
 
-constexpr size_t kNameLength = 60;   // longer names lose template arguments
-constexpr size_t kPlaceLength = 44;  // longer paths lose leading directories
-constexpr size_t kMaxColumn = 48;    // the places start there at the latest
-constexpr size_t kMaxOwnFrames = 16; // of a deep recursion only the inner end is shown
+constexpr size_t kNameLength = 60;  // longer names lose template arguments
+constexpr size_t kPlaceLength = 44; // longer paths lose leading directories
+constexpr size_t kMaxColumn = 48;   // the places start there at the latest
 constexpr size_t kLibraryFramesOnly = 6;
 
 struct Line {
@@ -103,21 +102,18 @@ std::vector<Line> all_lines(const std::vector<Frame>& frames, const StackStyle& 
     return lines;
 }
 
-std::vector<Line> folded_lines(const std::vector<Frame>& frames, const StackStyle& style)
+std::vector<Line> folded_lines(const std::vector<Frame>& stack, const StackStyle& style)
 {
+    const std::span<const Frame> frames = std::span(stack).first(frames_above_entry(stack));
     std::vector<Line> lines;
     for (auto at = frames.begin(); at != frames.end();) {
-        const auto own =
-            std::find_if_not(at, frames.end(), [&](const Frame& frame) { return is_library_frame(frame, style.exe); });
-        const bool only_entry = own == frames.end() && std::all_of(at, frames.end(), is_entry_frame);
-        if (only_entry) {
-            break;
-        }
-        if (lines.size() >= kMaxOwnFrames) {
+        if (lines.size() == style.max_lines) {
             const auto rest = static_cast<uint64_t>(frames.end() - at);
             lines.push_back({"... " + plural(rest, "frame", "frames") + " more (--full)", "", true});
             break;
         }
+        const auto own =
+            std::find_if_not(at, frames.end(), [&](const Frame& frame) { return is_library_frame(frame, style.exe); });
         if (own != at) {
             lines.push_back(fold({at, own}, style));
             at = own;
@@ -146,6 +142,9 @@ std::string function_text(const Frame& frame, bool full)
         return full ? frame.function : elide_template_arguments(frame.function, kNameLength);
     }
     const std::string_view module = base_name(frame.module);
+    if (frame.offset == 0) {
+        return std::string(module.empty() ? "(unknown)" : module);
+    }
     return module.empty() ? hex_words(frame.offset) : std::string(module) + "+" + hex_words(frame.offset);
 }
 
@@ -165,7 +164,10 @@ void write_stack(std::ostream& out, const std::vector<Frame>& frames, const Stac
         std::ranges::any_of(frames, [&](const Frame& frame) { return !is_library_frame(frame, style.exe); });
     const std::vector<Line> lines = style.full ? all_lines(frames, style, frames.size())
                                     : any_own  ? folded_lines(frames, style)
-                                               : all_lines(frames, style, kLibraryFramesOnly);
+                                              : all_lines(frames, style, std::min(style.max_lines, kLibraryFramesOnly));
+    if (lines.empty()) {
+        out << style.indent << style.paint.dim("(no stack)") << '\n';
+    }
     size_t column = 0;
     for (const Line& line : lines) {
         column = std::max(column, std::min(line.function.size(), kMaxColumn));

@@ -19,6 +19,7 @@ struct StackStyle {
     std::string exe;               // the program: never a library
     std::string working_directory; // paths below it are shown relative to it
     std::string indent = "     ";
+    size_t max_lines = 10; // unless `full`
 };
 
 void write_stack(std::ostream& out, const std::vector<Frame>& frames, const StackStyle& style);

@@ -16,17 +16,25 @@ enum class BuiltinRule : uint8_t {
     runtime_initializer, // libstdc++'s emergency pool, and what else a runtime library's own initializer allocates
     loader,              // the loader's list of modules, its search paths, TLS of the first thread
     exit_handlers,       // libc's list of atexit handlers
-    standard_streams,    // the buffers of stdin and stdout
+    thread_storage,   // the loader's tables of thread-local storage: of running threads, and of stacks kept for reuse
+    rust_runtime,     // what Rust's standard library allocates before main()
+    standard_streams, // the buffers of stdin and stdout
 };
-inline constexpr size_t kBuiltinRuleCount = 4;
+inline constexpr size_t kBuiltinRuleCount = 6;
 
 [[nodiscard]] std::string_view name_of(BuiltinRule rule);
 
-// The rule that hides blocks with this stack (innermost frame first). `stream_live`: a FILE of the program's is
-// unfreed too, so that a stream's buffer may be the program's leak.
-[[nodiscard]] std::optional<BuiltinRule> find_builtin_rule(const std::vector<Frame>& stack, bool stream_live);
+// What else is unfreed, where a stack alone can't tell residue from leak.
+struct UnfreedContext {
+    bool stream_live = false;     // a FILE the program opened: a stream's buffer may be the program's leak
+    uint64_t thread_storages = 0; // more than a few: threads that ended and were never joined are the program's leak
+};
 
-// The block is a FILE which the program opened.
-[[nodiscard]] bool is_stream_allocation(const std::vector<Frame>& stack);
+// The rule that hides blocks with this stack (innermost frame first).
+[[nodiscard]] std::optional<BuiltinRule> find_builtin_rule(const std::vector<Frame>& stack,
+                                                           const UnfreedContext& context);
+
+// Adds `blocks` of this stack to the context.
+void look_at(UnfreedContext& context, const std::vector<Frame>& stack, uint64_t blocks);
 
 } // namespace leak::analyzer

@@ -18,16 +18,15 @@ bool is_system_module(std::string_view module)
 
 bool is_system_source(std::string_view file)
 {
-    return starts_with_any(file, {"/usr/include/", "/usr/lib/", "/rustc/"}) ||
+    return starts_with_any(file, {"/usr/include/", "/usr/lib/", "/rustc/", "/rust/deps/"}) ||
            file.find("/include/c++/") != std::string_view::npos ||
            file.find("/lib/rustlib/src/") != std::string_view::npos;
 }
 
-// Where there is no line table, names tell.
-bool is_standard_name(std::string_view function)
+bool is_entry_frame(const Frame& frame)
 {
-    return starts_with_any(function, {"std::", "__gnu_cxx::", "core::", "alloc::", "<alloc::", "<core::", "<std::",
-                                      "__rust", "__rdl_", "__rg_", "hashbrown::"});
+    return is_libc(frame.module) || is_loader(frame.module) || is_cxx_runtime(frame.module) ||
+           is_standard_name(frame.function) || frame.function == "_start";
 }
 
 } // namespace
@@ -54,6 +53,12 @@ bool is_cxx_runtime(std::string_view module)
     return starts_with_any(base_name(module), {"libstdc++.so", "libc++.so", "libc++abi.so", "libgcc_s.so"});
 }
 
+bool is_standard_name(std::string_view function)
+{
+    return starts_with_any(function, {"std::", "__gnu_cxx::", "core::", "alloc::", "<alloc::", "<core::", "<std::",
+                                      "__rust", "__rdl_", "__rg_", "hashbrown::"});
+}
+
 bool is_library_frame(const Frame& frame, std::string_view exe)
 {
     if (frame.module != exe && is_system_module(frame.module)) {
@@ -62,14 +67,22 @@ bool is_library_frame(const Frame& frame, std::string_view exe)
     if (!frame.file.empty()) {
         return is_system_source(frame.file);
     }
+    // Where there is no line table, names tell.
     return is_standard_name(frame.function) || frame.function == "_start";
 }
 
-bool is_entry_frame(const Frame& frame)
+size_t frames_above_entry(const std::vector<Frame>& stack)
 {
-    return is_libc(frame.module) || is_loader(frame.module) || is_cxx_runtime(frame.module) ||
-           is_standard_name(frame.function) || frame.function == "_start" || frame.function == "start_thread" ||
-           frame.function == "clone3" || frame.function == "__clone";
+    // Whoever calls these is _start, by that name or stripped of it, or the main() that rustc writes.
+    const auto starter = std::ranges::find_if(stack, [](const Frame& frame) {
+        return (is_libc(frame.module) && frame.function.starts_with("__libc_start_")) ||
+               frame.function.starts_with("std::rt::lang_start");
+    });
+    auto count = static_cast<size_t>(starter - stack.begin());
+    while (count > 0 && is_entry_frame(stack[count - 1])) {
+        --count;
+    }
+    return count == 0 ? stack.size() : count;
 }
 
 } // namespace leak::analyzer

@@ -6,6 +6,7 @@
 #include "analyzer/symbolize/symbolizer.hpp"
 
 #include <string_view>
+#include <vector>
 
 namespace leak::analyzer {
 
@@ -20,7 +21,11 @@ namespace leak::analyzer {
 // or Rust's standard library.
 [[nodiscard]] bool is_library_frame(const Frame& frame, std::string_view exe);
 
-// Start-up code below main() and below a thread's function: of no interest where an own frame is shown.
-[[nodiscard]] bool is_entry_frame(const Frame& frame);
+// How many frames are left of a stack without the start-up code below main() and below a thread's function, which is of
+// no interest; all of them where nothing else would be left.
+[[nodiscard]] size_t frames_above_entry(const std::vector<Frame>& stack);
+
+// Code of the C++ or Rust standard library, by its name.
+[[nodiscard]] bool is_standard_name(std::string_view function);
 
 } // namespace leak::analyzer

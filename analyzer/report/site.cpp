@@ -158,9 +158,9 @@ Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& 
         const auto [stack, added] = stacks.try_emplace(key.stack);
         if (added) {
             stack->second = symbolizer.symbolize(trace.stacks.frames(key.stack));
-            if (suppressions != nullptr) {
-                suppressions->look_at(stack->second);
-            }
+        }
+        if (suppressions != nullptr) {
+            suppressions->look_at(stack->second, site.blocks);
         }
     }
     std::map<std::string, Site> by_key; // ordered, so that ties come out the same every time

@@ -19,8 +19,8 @@ enum class SortBy : uint8_t { bytes, blocks, age };
 struct SiteOptions {
     GroupBy by = GroupBy::stack;
     SortBy sort = SortBy::bytes;
-    size_t depth = 0;          // frames that count, from the innermost; 0: all
-    uint64_t min_bytes = 0;    // smaller sites are counted, not shown
+    size_t depth = 0;       // frames that count, from the innermost; 0: all
+    uint64_t min_bytes = 0; // smaller sites are counted, not shown
 };
 
 struct Site {

@@ -1,6 +1,5 @@
 #include "analyzer/report/suppressions.hpp"
 
-#include "analyzer/report/builtin_suppressions.hpp"
 #include "analyzer/user_error.hpp"
 
 #include <algorithm>
@@ -103,9 +102,9 @@ bool Suppressions::matches(const Pattern& pattern, std::string_view text)
     return true;
 }
 
-void Suppressions::look_at(const std::vector<Frame>& stack)
+void Suppressions::look_at(const std::vector<Frame>& stack, uint64_t blocks)
 {
-    stream_live_ = stream_live_ || is_stream_allocation(stack);
+    analyzer::look_at(context_, stack, blocks);
 }
 
 bool Suppressions::hides(const std::vector<Frame>& stack, uint64_t blocks, uint64_t bytes)
@@ -121,7 +120,7 @@ bool Suppressions::hides(const std::vector<Frame>& stack, uint64_t blocks, uint6
         }
     }
     if (count == nullptr && built_in_) {
-        if (const auto rule = find_builtin_rule(stack, stream_live_)) {
+        if (const auto rule = find_builtin_rule(stack, context_)) {
             count = &built_in_counts_[static_cast<size_t>(*rule)];
         }
     }

@@ -3,6 +3,7 @@
 // One thread.
 #pragma once
 
+#include "analyzer/report/builtin_suppressions.hpp"
 #include "analyzer/symbolize/symbolizer.hpp"
 
 #include <cstdint>
@@ -32,8 +33,8 @@ public:
     void add_file(const std::filesystem::path& file);
     void add_text(std::string_view text, const std::string& file);
 
-    // Tells the rules what else is live; called for every distinct stack before the first count().
-    void look_at(const std::vector<Frame>& stack);
+    // Tells the rules what else is live; called for every distinct stack before the first hides().
+    void look_at(const std::vector<Frame>& stack, uint64_t blocks);
 
     // True when a rule hides blocks of this stack, which are then counted under the rule.
     bool hides(const std::vector<Frame>& stack, uint64_t blocks, uint64_t bytes);
@@ -53,7 +54,7 @@ private:
     static bool matches(const Pattern& pattern, std::string_view text);
 
     bool built_in_;
-    bool stream_live_ = false; // a FILE the program opened is among the unfreed blocks
+    UnfreedContext context_;
     std::vector<Pattern> patterns_;
     std::vector<SuppressedCount> built_in_counts_;
 };

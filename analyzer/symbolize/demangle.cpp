@@ -68,11 +68,8 @@ std::string simplify_name(std::string_view name)
          {"std::allocator", "std::char_traits", "std::default_delete", "std::less", "std::hash", "std::equal_to"}) {
         remove_argument(text, defaulted);
     }
-    replace_all(text, "std::basic_string<char>", "std::string");
-    while (text.find("> >") != std::string::npos) {
-        replace_all(text, "> >", ">>");
-    }
     replace_all(text, " >", ">");
+    replace_all(text, "std::basic_string<char>", "std::string");
     return text;
 }
 

@@ -3,6 +3,7 @@
 #include "analyzer/symbolize/demangle.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <dwarf.h>
 #include <filesystem>
 #include <optional>
@@ -24,19 +25,41 @@ std::string normal_path(const char* file, Dwarf_Die& unit)
     return path.lexically_normal().string();
 }
 
-void set_name(CodeName& name, Dwarf_Die& die)
+// Languages whose functions stand in namespaces and types.
+bool has_scopes(Dwarf_Die& unit)
+{
+    const int language = dwarf_srclang(&unit);
+    return language != DW_LANG_C && language != DW_LANG_C89 && language != DW_LANG_C99 && language != DW_LANG_C11 &&
+           language != DW_LANG_Mips_Assembler && language > 0;
+}
+
+// "leak::" of a namespace; nothing of blocks and of the unit itself.
+std::string scope_name(Dwarf_Die& scope)
+{
+    const int tag = dwarf_tag(&scope);
+    const bool is_type = tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type;
+    if (!is_type && tag != DW_TAG_namespace && tag != DW_TAG_subprogram) {
+        return {};
+    }
+    if (const char* name = dwarf_diename(&scope)) {
+        return simplify_name(name) + "::";
+    }
+    return is_type ? "{lambda}::" : tag == DW_TAG_namespace ? "(anonymous namespace)::" : "";
+}
+
+// Where a function is declared: through the abstract instance and the declaration it names.
+Dwarf_Die declaration_of(Dwarf_Die die)
 {
     Dwarf_Attribute attribute;
-    for (const unsigned key : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
-        if (const char* linkage = dwarf_formstring(dwarf_attr_integrate(&die, key, &attribute))) {
-            name.function = demangle(linkage);
-            name.qualified = true;
-            return;
+    Dwarf_Die next;
+    for (int hops = 0; hops < 4; ++hops) {
+        if (dwarf_formref_die(dwarf_attr(&die, DW_AT_abstract_origin, &attribute), &next) == nullptr &&
+            dwarf_formref_die(dwarf_attr(&die, DW_AT_specification, &attribute), &next) == nullptr) {
+            break;
         }
+        die = next;
     }
-    if (const char* plain = dwarf_diename(&die)) {
-        name.function = simplify_name(plain);
-    }
+    return die;
 }
 
 bool is_scope(int tag)
@@ -94,6 +117,36 @@ void set_line(CodeName& name, Dwarf_Die& unit, uint64_t address)
 }
 
 } // namespace
+
+// "main::<lambda()>::" of a lambda's operator(). Compilers give local functions no linkage name, and a DIE doesn't know
+// its parent: libdw walks the unit for it, so each is asked once.
+const std::string& DwarfIndex::scope_of(Dwarf_Die& die)
+{
+    Dwarf_Die declaration = declaration_of(die);
+    const auto [entry, added] = scopes_.try_emplace(declaration.addr);
+    Dwarf_Die* scopes = nullptr;
+    const int count = added ? dwarf_getscopes_die(&declaration, &scopes) : 0;
+    for (int i = 1; i < count; ++i) {
+        entry->second.insert(0, scope_name(scopes[i]));
+    }
+    std::free(scopes);
+    return entry->second;
+}
+
+void DwarfIndex::set_name(CodeName& name, Dwarf_Die& die, Dwarf_Die& unit)
+{
+    Dwarf_Attribute attribute;
+    for (const unsigned key : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+        if (const char* linkage = dwarf_formstring(dwarf_attr_integrate(&die, key, &attribute))) {
+            name.function = demangle(linkage);
+            name.qualified = true;
+            return;
+        }
+    }
+    if (const char* plain = dwarf_diename(&die)) {
+        name.function = (has_scopes(unit) ? scope_of(die) : std::string()) + simplify_name(plain);
+    }
+}
 
 void DwarfIndex::add_ranges(std::vector<Range>& ranges, Dwarf_Die& die, size_t index)
 {
@@ -186,13 +239,13 @@ std::vector<CodeName> DwarfIndex::find(uint64_t address)
     }
     std::vector<CodeName> outer_first(1);
     if (const Range* function = find_range(unit.ranges, address)) {
-        set_name(outer_first[0], unit.functions[function->die]);
+        set_name(outer_first[0], unit.functions[function->die], unit.code);
         std::optional<Dwarf_Die> scope = unit.functions[function->die];
         for (int depth = 0; depth < kMaxNesting && (scope = inner_scope(*scope, address)); ++depth) {
             if (dwarf_tag(&*scope) == DW_TAG_inlined_subroutine) {
                 set_call_site(outer_first.back(), *scope, unit.code);
                 outer_first.push_back({.inlined = true});
-                set_name(outer_first.back(), *scope);
+                set_name(outer_first.back(), *scope, unit.code);
             }
         }
     }

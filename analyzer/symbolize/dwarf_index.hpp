@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <elfutils/libdw.h>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace leak::analyzer {
@@ -42,6 +43,8 @@ private:
         std::vector<Range> ranges{}; // of the functions, by start
     };
 
+    void set_name(CodeName& name, Dwarf_Die& die, Dwarf_Die& unit);
+    [[nodiscard]] const std::string& scope_of(Dwarf_Die& die);
     void read_units();
     void read_functions(Unit& unit);
     static void collect_functions(Unit& unit, Dwarf_Die& parent, int depth);
@@ -51,7 +54,8 @@ private:
     Dwarf* dwarf_;
     bool units_read_ = false;
     std::vector<Unit> units_;
-    std::vector<Range> unit_ranges_; // by start
+    std::vector<Range> unit_ranges_;                      // by start
+    std::unordered_map<const void*, std::string> scopes_; // by address of the declaration's DIE
 };
 
 } // namespace leak::analyzer

@@ -105,6 +105,17 @@ void ModuleFile::read_dwarf()
     }
 }
 
+// .symtab has the versions of symbols in their names: pthread_create@@GLIBC_2.34.
+std::string ModuleFile::symbol_name(uint64_t address) const
+{
+    const char* symbol = symbols_ ? symbols_->find(address) : nullptr;
+    if (symbol == nullptr) {
+        return {};
+    }
+    const std::string unversioned = symbol;
+    return demangle(unversioned.substr(0, unversioned.find('@')).c_str());
+}
+
 std::vector<CodeName> ModuleFile::find(uint64_t address)
 {
     read_dwarf();
@@ -112,17 +123,22 @@ std::vector<CodeName> ModuleFile::find(uint64_t address)
     if (dwarf_) {
         names = dwarf_->find(address - dwarf_bias_);
     }
-    const char* symbol = symbols_ ? symbols_->find(address) : nullptr;
-    if (symbol == nullptr) {
+    if (!names.empty() && names.back().qualified) {
+        return names;
+    }
+    std::string by_symbol = symbol_name(address);
+    if (by_symbol.empty()) {
         return names;
     }
     if (names.empty()) {
-        names.push_back({.function = demangle(symbol), .qualified = true});
-    } else if (!names.back().qualified) {
-        // Some DWARF has no linkage names; the symbol table knows the scope. Plain C keeps its name without suffixes.
-        const std::string qualified = demangle(symbol);
-        if (names.back().function.empty() || qualified.find("::") != std::string::npos) {
-            names.back().function = qualified;
+        names.push_back({.function = std::move(by_symbol), .qualified = true});
+    } else {
+        // The symbol table may know a better name: the scope where DWARF has none, or the one a C function is called
+        // by (printf for __printf). Its suffixes of clones (f.part.0) are no part of a name.
+        std::string& name = names.back().function;
+        if (name.empty() || (by_symbol.find("::") != std::string::npos && name.find("::") == std::string::npos) ||
+            (name.starts_with('_') && !by_symbol.starts_with('_') && by_symbol.find('.') == std::string::npos)) {
+            name = by_symbol;
         }
     }
     return names;

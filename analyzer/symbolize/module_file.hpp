@@ -39,6 +39,7 @@ private:
     void open();
     bool open_file(const std::string& file);
     void read_dwarf();
+    [[nodiscard]] std::string symbol_name(uint64_t address) const; // empty: none
 
     std::string path_;
     std::vector<uint8_t> build_id_;

@@ -29,6 +29,7 @@ struct Symbolizer::Impl {
     struct LoadedModule {
         ModuleFile* file;
         uint64_t bias;
+        bool own; // the tracer itself
     };
 
     // A plugin that was loaded three times is one file.
@@ -47,6 +48,12 @@ struct Symbolizer::Impl {
         const LoadedModule* module = module_of(pc);
         return module == nullptr ? AddressKey{nullptr, pc.address, exact}
                                  : AddressKey{module->file, pc.address - module->bias, exact};
+    }
+
+    [[nodiscard]] bool is_own(Pc pc) const
+    {
+        const LoadedModule* module = module_of(pc);
+        return module != nullptr && module->own;
     }
 
     bool is_signal_return(Pc pc)
@@ -73,7 +80,7 @@ Symbolizer::Symbolizer(const std::vector<Module>& modules) : impl_(std::make_uni
         if (module.id.value >= impl_->modules.size()) {
             impl_->modules.resize(module.id.value + 1);
         }
-        impl_->modules[module.id.value] = {file.get(), module.bias};
+        impl_->modules[module.id.value] = {file.get(), module.bias, module.path.ends_with("/libleak.so")};
     }
 }
 
@@ -110,6 +117,9 @@ std::vector<Frame> Symbolizer::symbolize(const std::vector<Pc>& stack)
     std::vector<Frame> all;
     bool exact = false;
     for (const Pc pc : stack) {
+        if (impl_->is_own(pc)) {
+            continue; // a hook between the program and what it called, such as pthread_create
+        }
         // A handler returns to the first byte of the trampoline, which was called by nobody.
         const bool trampoline = impl_->is_signal_return(pc);
         const std::vector<Frame>& some = frames(pc, exact || trampoline);

@@ -42,7 +42,7 @@ public:
     [[nodiscard]] const std::vector<Frame>& frames(Pc pc, bool exact = false);
 
     // The frames of a whole stack (innermost pc first), inlined ones included. The pc behind a signal trampoline
-    // (__restore_rt) is taken as exact.
+    // (__restore_rt) is taken as exact. Frames of libleak.so itself are left out; empty only when nothing else is left.
     [[nodiscard]] std::vector<Frame> symbolize(const std::vector<Pc>& stack);
 
     [[nodiscard]] ModuleSymbols symbols_of(ModuleId module);
