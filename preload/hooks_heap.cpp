@@ -125,9 +125,7 @@ LEAK_EXPORT void* valloc(size_t bytes) noexcept
 
 LEAK_EXPORT void* pvalloc(size_t bytes) noexcept
 {
-    constexpr size_t page = 4096;
-    void* block = real().pvalloc(bytes);
-    return recorded(EventKind::pvalloc_, block, (bytes + page - 1) / page * page, LEAK_CALLER, page);
+    return recorded(EventKind::pvalloc_, real().pvalloc(bytes), bytes, LEAK_CALLER, 4096);
 }
 
 LEAK_EXPORT size_t malloc_usable_size(void* block) noexcept

@@ -130,9 +130,3 @@ LEAK_EXPORT int dlclose(void* library) noexcept
     g_tracer.after_dlclose();
     return result;
 }
-
-LEAK_EXPORT int dl_iterate_phdr(int (*callback)(dl_phdr_info*, size_t, void*), void* data)
-{
-    if (g_tracer.unwinder.owns(__builtin_return_address(0))) return Unwinder::iterate_modules(callback, data);
-    return real().dl_iterate_phdr(callback, data);
-}

@@ -1,10 +1,10 @@
 // How tracing follows the life of the host: load, threads, fork, exec, dlclose, exit.
 #include "preload/message.hpp"
 #include "preload/os.hpp"
-#include "preload/real.hpp"
 #include "preload/tracer.hpp"
 
 #include <cstdlib>
+#include <link.h>
 #include <pthread.h>
 
 extern char** environ;
@@ -39,7 +39,7 @@ void Tracer::on_load(char** environment) noexcept
     pthread_atfork([] { g_tracer.before_fork(); }, nullptr, [] { g_tracer.after_fork_in_child(); });
     ::on_exit([](int status, void*) { g_tracer.on_exit(status); }, nullptr);
     // The loader's lock is ours already: it is running constructors.
-    real().dl_iterate_phdr(
+    ::dl_iterate_phdr(
         [](dl_phdr_info* info, size_t, void*) {
             for (unsigned i = 0; i < info->dlpi_phnum; ++i) {
                 if (info->dlpi_phdr[i].p_type != PT_LOAD) continue;

@@ -30,7 +30,6 @@ namespace leak::preload {
     X(munmap, int, (void*, size_t))                                                      \
     X(mremap, void*, (void*, size_t, size_t, int, ...))                                  \
     X(dlclose, int, (void*))                                                             \
-    X(dl_iterate_phdr, int, (int (*)(dl_phdr_info*, size_t, void*), void*))              \
     X(pthread_create, int, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)) \
     X(execve, int, (const char*, char* const*, char* const*))                            \
     X(execv, int, (const char*, char* const*))                                           \

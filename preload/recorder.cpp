@@ -199,7 +199,7 @@ void record_release(EventKind kind, const void* block) noexcept
 
 void record_mapping(EventKind kind, const void* start, size_t bytes, const void* caller, uint8_t flags) noexcept
 {
-    if (!wanted() || g_tracer.unwinder.owns(caller)) return;
+    if (!wanted()) return;
     record({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, caller);
 }
 

@@ -13,10 +13,7 @@ namespace leak::preload {
 void Unwinder::init() noexcept
 {
     dl_find_object found{};
-    if (_dl_find_object(reinterpret_cast<void*>(&unw_backtrace), &found) == 0) {
-        start_ = reinterpret_cast<uint64_t>(found.dlfo_map_start);
-        end_ = reinterpret_cast<uint64_t>(found.dlfo_map_end);
-    }
+    if (_dl_find_object(reinterpret_cast<void*>(&unw_backtrace), &found) == 0) isolate(*found.dlfo_link_map);
     unw_set_caching_policy(unw_local_addr_space, UNW_CACHE_PER_THREAD);
 }
 

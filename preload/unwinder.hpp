@@ -19,20 +19,14 @@ public:
     // Code was unmapped: what libunwind remembers about it must not be used again.
     void forget_code() noexcept;
 
-    // Whether `address` is in libunwind's code: such calls are not the host's.
-    [[nodiscard]] bool owns(const void* address) const noexcept
-    {
-        const auto at = reinterpret_cast<uint64_t>(address);
-        return at >= start_ && at < end_;
-    }
+private:
+    // unwinder_imports.cpp
+    static void isolate(const link_map& libunwind) noexcept;
 
     using Callback = int (*)(dl_phdr_info*, size_t, void*);
     // dl_iterate_phdr for libunwind: the one module that it is looking for.
     static int iterate_modules(Callback callback, void* data) noexcept;
 
-private:
-    uint64_t start_ = 0;
-    uint64_t end_ = 0;
     bool code_was_unmapped_ = false;
 };
 
