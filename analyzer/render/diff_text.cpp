@@ -72,7 +72,7 @@ std::string painted_status(const DiffSite& site, const Paint& paint)
 void write_site(std::ostream& out, const DiffSite& site, const LeakDiff& diff, const TextStyle& style)
 {
     out << "  " << painted_status(site, style.paint) << style.paint.bold(signed_bytes_words(site.bytes_change()))
-        << "  " << signed_count_words(site.blocks_change()) << " blocks";
+        << "  " << signed_plural(site.blocks_change(), "block", "blocks");
     if (site.status != SiteStatus::added && site.status != SiteStatus::gone) {
         out << "  (" << bytes_words(site.bytes_before) << " in " << plural(site.blocks_before, "block", "blocks")
             << " -> " << bytes_words(site.bytes_after) << " in " << count_words(site.blocks_after) << ")";

@@ -10,7 +10,8 @@ namespace leak::analyzer {
 
 class Paint {
 public:
-    explicit Paint(bool on = false) : on_(on) {}
+    Paint() = default;
+    explicit Paint(bool on) : on_(on) {}
 
     [[nodiscard]] std::string bold(std::string_view text) const { return wrap("\033[1m", text); }
     [[nodiscard]] std::string dim(std::string_view text) const { return wrap("\033[2m", text); }
@@ -23,7 +24,7 @@ private:
     {
         return on_ ? std::string(code) + std::string(text) + "\033[0m" : std::string(text);
     }
-    bool on_;
+    bool on_ = false;
 };
 
 } // namespace leak::analyzer

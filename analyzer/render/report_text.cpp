@@ -38,10 +38,10 @@ std::string verdict(const LeakReport& report, const Paint& paint)
     const std::string amount =
         paint.bad(bytes_words(unfreed.bytes)) + " in " + plural(unfreed.blocks, "block", "blocks");
     if (ended_normally(report.info)) {
-        return run + " leaks: " + amount + " unfreed, of " + places + ".";
+        return run + " leaks: " + amount + " unfreed, from " + places + ".";
     }
     // What is live when a process is cut off may well be in use: no verdict beyond that.
-    return run + " holds " + amount + ", of " + places +
+    return run + " holds " + amount + ", from " + places +
            (report.info.still_running ? "; what is in use is among it." : "; what was in use then is among it.");
 }
 

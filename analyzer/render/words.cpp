@@ -94,10 +94,10 @@ std::string signed_bytes_words(int64_t change)
     return (change < 0 ? "-" : "+") + bytes_words(size);
 }
 
-std::string signed_count_words(int64_t change)
+std::string signed_plural(int64_t change, std::string_view one, std::string_view many)
 {
     const auto size = static_cast<uint64_t>(change < 0 ? -change : change);
-    return (change < 0 ? "-" : "+") + count_words(size);
+    return (change < 0 ? "-" : "+") + plural(size, one, many);
 }
 
 std::string hex_words(uint64_t value)

@@ -141,8 +141,10 @@ LeakDiff make_leak_diff(LeakReport before, LeakReport after, const SiteOptions& 
     std::ranges::stable_sort(diff.sites, std::greater{}, [&](const DiffSite& site) {
         const int64_t bytes = std::abs(site.bytes_change());
         const int64_t blocks = std::abs(site.blocks_change());
-        return options.sort == SortBy::blocks ? std::tuple(site.status != SiteStatus::same, blocks, bytes)
-                                              : std::tuple(site.status != SiteStatus::same, bytes, blocks);
+        const bool changed = site.status != SiteStatus::same;
+        const uint64_t size = std::max(site.bytes_before, site.bytes_after);
+        return options.sort == SortBy::blocks ? std::tuple(changed, blocks, bytes, size)
+                                              : std::tuple(changed, bytes, blocks, size);
     });
     return diff;
 }
