@@ -27,7 +27,6 @@ class Compiler(LeakTest):
         (self.folder / "heavy.cpp").write_text(SOURCE)
         command = ["g++", "-O1", "-pipe", "-c", "../heavy.cpp", "-o", "heavy.o"]
         run = self.run_both(command, timeout=300)
-        self.assertEqual(run.status, 0, run.stderr)
         plain = self.folder / "plain1/heavy.o"
         self.assertEqual((run.folder / "heavy.o").read_bytes(), plain.read_bytes(), "the object file")
 

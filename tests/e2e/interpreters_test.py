@@ -63,7 +63,8 @@ class Tools(LeakTest):
         self.assertGreater(report.summary["allocations"], least_allocations)
 
     def test_cpython_with_every_object_a_malloc(self):
-        run = self.run_both(["/usr/bin/python3", "-c", JSON_ROUND_TRIP], env={"PYTHONMALLOC": "malloc"}, timeout=250)
+        run = self.run_both(["/usr/bin/python3", "-c", JSON_ROUND_TRIP], env={"PYTHONMALLOC": "malloc"}, timeout=250,
+                            status=7)
         self.assertEqual((run.status, run.stderr), (7, b"done\n"))
         report = self.report_of(run)
         self.check_sound(report, 300000)
@@ -96,11 +97,12 @@ class Tools(LeakTest):
             git gc --quiet || exit 4
             git fsck --no-progress || exit 5
             git count-objects -v | grep -v size
-            git show nosuchrevision
+            exit 7
         """
+        (self.folder / "t").mkdir()
         run = self.run_both(["/bin/sh", "-c", script], env={"LEAK_OUT": str(self.folder / "t" / "leak.%e.%p.zst")},
-                            timeout=200) if (self.folder / "t").mkdir() is None else None
-        self.assertEqual(run.status, 128)
+                            timeout=200, status=7)
+        self.assertEqual(run.status, 7)
         traces = sorted((self.folder / "t").glob("leak.git.*.zst"))
         self.assertGreaterEqual(len(traces), 7)
         allocations, unmatched, gaps, named = 0, 0, 0, set()
@@ -117,7 +119,7 @@ class Tools(LeakTest):
         self.assertTrue(any("libc_start" in name or "deflate" in name or "strdup" in name for name in named), named)
 
     def test_perl(self):
-        run = self.run_both(["/usr/bin/perl", "-e", PERL], timeout=120)
+        run = self.run_both(["/usr/bin/perl", "-e", PERL], timeout=120, status=3)
         self.assertEqual(run.status, 3)
         report = self.report_of(run)
         self.check_sound(report, 10000)
@@ -125,7 +127,7 @@ class Tools(LeakTest):
 
     def test_bash(self):
         # bash brings its own malloc, and Debian builds it without.
-        run = self.run_both(["/bin/bash", "-c", BASH], timeout=120)
+        run = self.run_both(["/bin/bash", "-c", BASH], timeout=120, status=4)
         self.assertEqual(run.status, 4)
         traces = [trace for trace in run.traces if ".bash." in trace.name]
         self.assertGreaterEqual(len(traces), 4)  # itself and its subshells
@@ -150,7 +152,7 @@ class Tools(LeakTest):
         script = ("seq 1 20000 | sort -rn | awk '{s += $1} END {print s, NR}'; "
                   "find / -maxdepth 1 | sort | head -n 3; sed -n '1,3p' /etc/passwd; date -u -d @0 +%F; "
                   "tar cf - -C /etc passwd | tar tf -; exit 9")
-        run = self.run_both(["/bin/bash", "-c", script], timeout=120)
+        run = self.run_both(["/bin/bash", "-c", script], timeout=120, status=9)
         self.assertEqual(run.status, 9)
         for trace in run.traces:
             report = self.report(trace)

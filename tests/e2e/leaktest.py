@@ -131,7 +131,7 @@ class LeakTest(unittest.TestCase):
 
     def environment(self, env=None):
         clean = {name: value for name, value in os.environ.items()
-                 if not name.startswith("LEAK") and name not in ("LD_PRELOAD", "DEBUGINFOD_URLS", "MALLOC_PERTURB_")}
+                 if not name.startswith("LEAK") and name not in ("LD_PRELOAD", "LD_LIBRARY_PATH", "DEBUGINFOD_URLS", "MALLOC_PERTURB_")}
         clean.update(LC_ALL="C.UTF-8", TZ="UTC")
         clean.update(env or {})
         return clean
@@ -176,9 +176,10 @@ class LeakTest(unittest.TestCase):
         self.assertTrue(stat.S_ISREG(status.st_mode))
         self.assertEqual(stat.S_IMODE(status.st_mode), 0o600, trace)
 
-    def run_both(self, command, *, env=None, same_stderr=True, **options):
-        """The traced run, after comparing it with an untraced one."""
+    def run_both(self, command, *, env=None, same_stderr=True, status=0, **options):
+        """The traced run, after comparing it with an untraced one, which ends with `status`."""
         plain = self.run_plain(command, env=env, **options)
+        self.assertEqual(plain.status, status, f"untraced {command}: {plain.stdout} {plain.stderr}")
         traced = self.run_traced(command, env=env, **options)
         self.assertEqual(traced.status, plain.status, f"exit status of {command}; stderr: {traced.stderr}"
                          f"\nstdout: {traced.stdout[-2000:] if traced.stdout else ''}")

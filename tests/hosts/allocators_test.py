@@ -18,13 +18,11 @@ class Allocators(LeakTest):
             self.skipTest(f"{allocator} is not installed")
         env = {"LD_PRELOAD": path}
 
-        report = self.report_of(self.run_both([self.host("alloc_functions")], env=env))
+        report = self.report_of(self.run_both([self.host("alloc_functions"), "-"], env=env))
         for function, bytes in (("by_malloc", 101), ("by_calloc", 102), ("by_realloc", 103), ("by_posix_memalign", 105),
                                 ("by_aligned_alloc", 192), ("by_memalign", 107), ("by_valloc", 108), ("by_strdup", 13)):
             self.assert_left(report, function, 1, bytes)
-        # Not all of them have these two: then the C library's come out as what they call.
         self.assert_left(report, "by_reallocarray", 1, 104)
-        self.assertEqual(report.left("by_pvalloc")[0], 1)
         self.assertEqual(report.summary["unmatched_releases"], 0)
 
         report = self.report_of(self.run_both([self.host("new_forms")], env=env))

@@ -102,7 +102,7 @@ class Ends(LeakTest):
             self.check_counts(self.report(trace), read_counters(counters), 4)
 
     def test_before_main_and_after_it(self):
-        run = self.run_both([self.host("early_late")])
+        run = self.run_both([self.host("early_late")], status=5)
         self.assertEqual(run.status, 5)
         report = self.report_of(run)
         for function, bytes in (("leak_in_constructor_function", 61), ("leak_in_static_constructor", 62),

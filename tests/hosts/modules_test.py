@@ -45,7 +45,8 @@ class Modules(LeakTest):
         run = self.run_both([self.host("c_host"), self.host("plugin_cxx.so")])
         self.assertEqual(run.stdout, b"50 caught\n")
         report = self.report_of(run)
-        self.assert_left(report, "fail_at", 0, 0)
+        # But for what the loader makes at the first touch of libstdc++'s thread-local data.
+        self.assertEqual([site.frames for site in report.sites_of("fail_at") if "__tls_get_addr" not in site], [])
         # The record (a string and a vector), the string's text, the vector's 100 values.
         blocks, bytes = report.left("leak_record")
         text = len("a name that does not fit into the string itself") + 1

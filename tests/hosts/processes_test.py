@@ -126,7 +126,7 @@ class Processes(LeakTest):
         self.assertEqual(leaking, 60)
 
     def test_exec_keeps_the_pid_and_starts_a_new_trace_each_time(self):
-        run = self.run_both([self.host("exec_self"), "3"])
+        run = self.run_both([self.host("exec_self"), "3"], status=6)
         self.assertEqual(run.status, 6)
         self.assertEqual(len(run.traces), 4, run.traces)
         reports = self.reports_by_args(run)

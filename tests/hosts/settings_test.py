@@ -157,7 +157,7 @@ class WhichProcesses(LeakTest):
                 self.assert_sound(report)
 
     def test_a_program_that_execs_is_still_the_one_that_was_asked_for(self):
-        run = self.run_both([self.host("exec_self"), "2"], env={"LEAK_CHILDREN": "0"})
+        run = self.run_both([self.host("exec_self"), "2"], env={"LEAK_CHILDREN": "0"}, status=6)
         self.assertEqual(len(run.traces), 3)
 
     def test_only_matching_executables(self):

@@ -4,7 +4,7 @@ from leaktest import LeakTest
 
 
 class Signals(LeakTest):
-    def check_handler(self, mode):
+    def check_handler(self, mode, most_lost=0):
         run = self.run_both([self.host("signal_alloc"), mode])
         self.assertEqual(run.status, 0, run.stdout)
         in_handler, mapped = map(int, (run.folder / "truth").read_text().split())
@@ -12,7 +12,8 @@ class Signals(LeakTest):
         self.assert_left(report, "leaked_in_handler", in_handler, 52 * in_handler)
         self.assert_left(report, "made_in_handler", 0, 0)
         self.assert_left(report, "made_in_main", 0, 0)
-        self.assert_sound(report)
+        self.assertEqual(report.summary["unmatched_releases"], 0, report.describe())
+        self.assertLessEqual(report.trace["gap_events"], most_lost)
         return report, in_handler, mapped, run
 
     def test_a_handler_allocates_while_main_waits(self):
@@ -28,15 +29,15 @@ class Signals(LeakTest):
             self.assertIn("main", site, site.frames)
 
     def test_events_interrupted_by_events(self):
-        _, _, mapped, run = self.check_handler("mixed")
-        lines = self.dump(self.only_trace(run))
-        maps = sum("mmap" in line.split() for line in lines)
-        unmaps = sum("munmap" in line.split() for line in lines)
-        self.assertGreaterEqual(maps, mapped)
-        self.assertGreaterEqual(unmaps, mapped)
+        # What comes while the interrupted event changes its buffer can't be recorded; then it is counted.
+        report, _, mapped, run = self.check_handler("mixed", most_lost=30)
+        fields = [line.split("\t") for line in self.dump(self.only_trace(run))]
+        recorded = sum(line[2] in ("mmap", "munmap") and line[4] == "8192" for line in fields)
+        self.assertGreater(mapped, 100, "the timer hit the allocator")
+        self.assertEqual(recorded + report.trace["gap_events"], 2 * mapped)
 
     def test_a_handler_on_a_small_alternate_stack(self):
-        run = self.run_both([self.host("alternate_stack")])
+        run = self.run_both([self.host("alternate_stack")], status=17)
         self.assertEqual(run.status, 17)
         report = self.report_of(run)
         self.assert_left(report, "on_user_signal", 100, 5400, "malloc")
