@@ -1,0 +1,137 @@
+// The checked-in traces give the same answers as on the day they were made.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "analyzer/replay/replay.hpp"
+#include "analyzer/user_error.hpp"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+#include <string>
+#include <vector>
+
+using namespace leak::analyzer;
+using enum leak::format::EventKind;
+
+namespace {
+
+ReplayResult replay(const std::string& name)
+{
+    return replay_trace(GOLDEN_DIRECTORY "/" + name);
+}
+
+// What is said behind the file's name when it is refused.
+std::string refusal_of(const std::string& name)
+{
+    const std::string path = GOLDEN_DIRECTORY "/" + name;
+    try {
+        static_cast<void>(replay_trace(path));
+    } catch (const UserError& error) {
+        const std::string message = error.what();
+        return message.starts_with(path + ": ") ? message.substr(path.size() + 2) : message;
+    }
+    return "";
+}
+
+uint64_t events_of(const Totals& totals)
+{
+    return std::accumulate(std::begin(totals.events_by_kind), std::end(totals.events_by_kind), uint64_t{0});
+}
+
+uint64_t bytes_of(const std::vector<LiveBlock>& blocks)
+{
+    uint64_t sum = 0;
+    for (const LiveBlock& block : blocks) sum += block.bytes;
+    return sum;
+}
+
+std::vector<std::string> lines_of(const std::vector<Damage>& damage)
+{
+    std::vector<std::string> lines;
+    for (const Damage& one : damage)
+        lines.push_back(std::to_string(one.offset) + ": " + one.what + " (" + std::to_string(one.lost_events) + ")");
+    return lines;
+}
+
+} // namespace
+
+TEST_CASE("v1.0: the process, its modules and its threads")
+{
+    const ReplayResult result = replay("v1.0.zst");
+    CHECK(result.info.exe == "/usr/bin/golden");
+    CHECK(result.info.args == std::vector<std::string>{"golden", "--serve"});
+    CHECK(result.info.pid == 4711);
+    CHECK(result.info.complete);
+    CHECK(result.info.duration_ns == 26'950);
+    CHECK(result.info.damage.empty());
+    REQUIRE(result.modules.size() == 3);
+    CHECK(result.modules[1].path == "/usr/bin/golden");
+    CHECK(result.modules[2].unloaded_ns == 90'000);
+    REQUIRE(result.threads.size() == 2);
+    CHECK(result.threads[1].name == "worker");
+    CHECK(result.threads[1].started_ns == 500);
+    REQUIRE(result.info.marks.size() == 1);
+    CHECK(result.info.marks[0].text == "load stop");
+}
+
+TEST_CASE("v1.0: what was counted and what is left")
+{
+    const ReplayResult result = replay("v1.0.zst");
+    const Totals& totals = result.totals;
+    CHECK(events_of(totals) == 326);
+    CHECK(totals.allocations == 188);
+    CHECK(totals.releases == 130);
+    CHECK(totals.allocated_bytes == 6967);
+    CHECK(totals.peak_bytes == 1993);
+    CHECK(totals.peak_ns == 26'900);
+    CHECK(totals.temporary_allocations == 13);
+    CHECK(totals.unmatched_releases == 1);
+    CHECK(totals.replaced_blocks == 1);
+    CHECK(totals.mismatches == 1);
+    CHECK(totals.mapped_bytes == 0x9000);
+    CHECK(totals.peak_mapped_bytes == 0x9000);
+    CHECK(totals.stacks == 4);
+    CHECK(result.unfreed.size() == 58);
+    CHECK(bytes_of(result.unfreed) == 1960);
+    REQUIRE(result.mapped.size() == 2);
+    CHECK(result.mapped[1].address == 0x200000);
+
+    const LiveBlock& last = result.unfreed.back();
+    CHECK(last.address == 0x40000 + 167 * 64);
+    CHECK(last.allocated_ns == 26'700);
+    CHECK(result.stacks.frames(last.stack) ==
+          std::vector<Pc>{{0x7f0000001000, ModuleId{2}}, {0x402000, ModuleId{1}}, {0x401000, ModuleId{1}}});
+    REQUIRE(result.mismatches.size() == 1);
+    CHECK(result.mismatches[0].allocated_by == new_);
+    CHECK(result.mismatches[0].released_by == free_);
+}
+
+TEST_CASE("v1.0, one bit flipped in a chunk: its events are a gap, the others are read")
+{
+    const ReplayResult result = replay("v1.0-flipped.zst");
+    CHECK(lines_of(result.info.damage) ==
+          std::vector<std::string>{"65600: an event chunk can't be decompressed: Data corruption detected (42)"});
+    CHECK(result.info.gap_events == 42);
+    CHECK(events_of(result.totals) == 326 - 42);
+    CHECK_FALSE(result.info.complete);
+}
+
+TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gone are named")
+{
+    const ReplayResult result = replay("v1.0-truncated.zst");
+    CHECK(lines_of(result.info.damage) ==
+          std::vector<std::string>{"65984: the file ends inside an event chunk (101)",
+                                   "66084: the file ends inside a slot: 64988 bytes are missing (0)",
+                                   "32768: thread 0: 1 event buffer(s) before this one are missing (0)",
+                                   "49152: thread 1: 1 event buffer(s) before this one are missing (0)"});
+    CHECK(result.info.gap_events == 101);
+    CHECK(events_of(result.totals) == 326 - 101 - 40);
+}
+
+TEST_CASE("files that are no traces of this version are refused with a line that helps")
+{
+    CHECK(refusal_of("empty.zst") == "offset 0: the file is empty; trace the program again, with room on the disk");
+    CHECK(refusal_of("foreign.zst") ==
+          "offset 0: this is no trace; name a file that libleak.so wrote (leak.<exe>.<pid>.zst)");
+    CHECK(refusal_of("v2.0-newer.zst") == "offset 64: the trace has format version 2.0, this leakan reads 1.x; use the "
+                                          "leakan that belongs to the libleak.so that wrote it");
+}

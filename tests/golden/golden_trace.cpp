@@ -1,0 +1,90 @@
+#include "tests/golden/golden_trace.hpp"
+
+namespace leak::test {
+
+using enum leak::format::EventKind;
+using leak::format::RecordType;
+
+namespace {
+
+void add_journal(TraceBuilder& trace)
+{
+    trace.process("/usr/bin/golden", "/srv", {"golden", "--serve"});
+    trace.record(RecordType::setting, 0, "LEAK_DEPTH=256");
+    trace.module(
+        {.index = 1, .path = "/usr/bin/golden", .start = 0x400000, .end = 0x480000, .build_id = "golden-build-id-1"});
+    trace.module({.index = 2, .path = "/usr/lib/libplugin.so", .start = 0x7f0000000000, .end = 0x7f0000100000});
+    trace.thread(0, 4711, "golden");
+    trace.thread(1, 4712, "worker", 500);
+    trace.record(RecordType::mark, 30'000, "load stop");
+    const uint32_t unloaded = 2;
+    trace.record(RecordType::module_unloaded, 90'000, {reinterpret_cast<const char*>(&unloaded), sizeof unloaded});
+}
+
+// Each family allocates and frees; then the forms of realloc and of mappings.
+void add_every_kind(TraceBuilder& trace, const std::vector<uint32_t>& pcs)
+{
+    const std::pair<format::EventKind, format::EventKind> families[] = {{malloc_, free_},
+                                                                        {calloc_, free_},
+                                                                        {posix_memalign_, free_},
+                                                                        {aligned_alloc_, free_aligned_sized_},
+                                                                        {memalign_, free_sized_},
+                                                                        {valloc_, free_},
+                                                                        {pvalloc_, free_},
+                                                                        {new_, delete_},
+                                                                        {new_array, delete_array},
+                                                                        {new_aligned, delete_aligned},
+                                                                        {custom_alloc, custom_free},
+                                                                        {new_array_aligned, delete_array_aligned}};
+    uint64_t stamp = 1000;
+    for (const auto& [allocate, release] : families) {
+        const uint8_t extra = format::has_stack(allocate) && allocate >= posix_memalign_ ? uint8_t{6} : uint8_t{0};
+        trace.event(0,
+                    {.kind = allocate, .stamp = stamp, .address = 0x10000, .size = 100, .stack = pcs, .extra = extra});
+        trace.event(0, {.kind = release, .stamp = stamp + 10, .address = 0x10000});
+        stamp += 100;
+    }
+    trace.event(0, {.kind = malloc_, .stamp = 3000, .address = 0x20000, .size = 10});
+    trace.event(0, {.kind = realloc_release, .stamp = 3010, .address = 0x20000});
+    trace.event(0, {.kind = realloc_, .stamp = 3020, .address = 0x20100, .size = 20});
+    trace.event(0, {.kind = realloc_release, .stamp = 3030, .address = 0x20100});
+    trace.event(0, {.kind = reallocarray_, .stamp = 3040, .address = 0x20200, .size = 40}); // unfreed
+    trace.event(0, {.kind = realloc_release, .stamp = 3050, .address = 0x20200});
+    trace.event(0, {.kind = realloc_undo, .stamp = 3060, .address = 0x20200});
+    trace.event(0, {.kind = mmap_, .stamp = 4000, .address = 0x100000, .size = 0x4000, .stack = pcs, .extra = 0x03});
+    trace.event(0, {.kind = munmap_, .stamp = 4010, .address = 0x101000, .size = 0x1000});
+    trace.event(0, {.kind = mremap_release, .stamp = 4020, .address = 0x102000, .size = 0x2000});
+    trace.event(0, {.kind = mremap_, .stamp = 4030, .address = 0x200000, .size = 0x8000, .stack = pcs});
+    trace.event(0, {.kind = munmap_, .stamp = 4040, .address = 0x100000, .size = 0x1000});
+    trace.event(0, {.kind = unmap_undo, .stamp = 4050, .address = 0x100000});
+}
+
+} // namespace
+
+TraceBuilder golden_trace(TraceLayout layout)
+{
+    TraceBuilder trace(layout);
+    add_journal(trace);
+    const std::vector<uint32_t> pcs = {trace.pc(0x401000, 1), trace.pc(0x402000, 1), trace.pc(0x7f0000001000, 2)};
+    add_every_kind(trace, pcs);
+    // A mismatch, an unmatched release, a replaced block.
+    trace.event(0, {.kind = new_, .stamp = 5000, .address = 0x30000, .size = 64, .stack = pcs});
+    trace.event(0, {.kind = free_, .stamp = 5010, .address = 0x30000});
+    trace.event(0, {.kind = free_, .stamp = 5020, .address = 0x31000});
+    trace.event(0, {.kind = malloc_, .stamp = 5030, .address = 0x32000, .size = 8});
+    trace.event(0, {.kind = malloc_, .stamp = 5040, .address = 0x32000, .size = 16}); // unfreed
+    trace.flush(0);
+    // One thread allocates, the other frees two of three.
+    for (uint64_t i = 0; i < 170; ++i) {
+        const uint64_t stamp = 10'000 + i * 100;
+        const std::vector<uint32_t> stack(pcs.begin(), pcs.begin() + 1 + static_cast<std::ptrdiff_t>(i % 3));
+        trace.event(0,
+                    {.kind = malloc_, .stamp = stamp, .address = 0x40000 + i * 64, .size = 32 + i % 3, .stack = stack});
+        if (i % 3 != 2) trace.event(1, {.kind = free_, .stamp = stamp + 50, .address = 0x40000 + i * 64});
+        if (i == 60 || i == 120) trace.flush(1);
+        if (i == 100) trace.flush(0);
+    }
+    return trace;
+}
+
+} // namespace leak::test

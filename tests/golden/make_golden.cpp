@@ -1,0 +1,50 @@
+// Writes the golden files of the current format version into a directory. Run by hand when a version is made; the files
+// are checked in, and tests read those.
+#include "tests/golden/golden_trace.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string_view>
+
+namespace {
+
+using Bytes = std::span<const std::byte>;
+
+void write(const std::filesystem::path& path, Bytes bytes)
+{
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+void write_broken(const std::filesystem::path& directory)
+{
+    using namespace leak;
+    auto image = test::golden_trace(test::TraceLayout::compact()).image();
+    // The second slot has the chunks; cut inside the third of them.
+    const size_t chunks = format::kMinSlotBytes + sizeof(format::SlotHeader);
+    write(directory / "v1.0-truncated.zst", Bytes(image).first(chunks + 484));
+    // In the zstd frame of the first chunk.
+    image[chunks + sizeof(format::EventChunkHeader) + 40] ^= std::byte{0x20};
+    write(directory / "v1.0-flipped.zst", image);
+    constexpr std::string_view text = "#!/bin/sh\necho 'a script is no trace'\n";
+    write(directory / "foreign.zst", std::as_bytes(std::span(text)));
+    write(directory / "empty.zst", {});
+    auto newer = test::golden_trace(test::TraceLayout::compact());
+    newer.header.version_major = 2;
+    write(directory / "v2.0-newer.zst", newer.image());
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: make_golden DIRECTORY\n");
+        return 2;
+    }
+    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v1.0.zst");
+    write_broken(argv[1]);
+    return 0;
+}
