@@ -13,7 +13,7 @@ namespace leak::format {
 
 static_assert(std::endian::native == std::endian::little, "the trace is written and read in place, little-endian");
 
-// -- Frames ----------------------------------------------------------------------------------------------------------
+// -- Frames --
 
 // Our frames are zstd skippable frames (RFC 8878, 3.1.2): a magic, the bytes that follow it, and content zstd ignores.
 inline constexpr uint32_t kFrameMagic = 0x184D2A5B;
@@ -62,7 +62,7 @@ static_assert(sizeof(PaddingHeader) == kSkippablePrefixBytes);
     return {kPaddingMagic, static_cast<uint32_t>(whole_bytes - kSkippablePrefixBytes)};
 }
 
-// -- Slots -----------------------------------------------------------------------------------------------------------
+// -- Slots --
 
 inline constexpr uint32_t kSlotBytes = 256 * 1024;
 inline constexpr uint32_t kMinSlotBytes = 64 * 1024;
@@ -83,7 +83,7 @@ struct SlotHeader {
 };
 static_assert(sizeof(SlotHeader) == 64);
 
-// -- Slot 0 ----------------------------------------------------------------------------------------------------------
+// -- Slot 0 --
 
 // Slot 0 holds what a small program needs, so that its whole trace is one slot.
 inline constexpr uint32_t kFileHeaderOffset = sizeof(SlotHeader);
@@ -149,7 +149,7 @@ struct FileHeader {
 static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kFirstJournalOffset);
 static_assert(std::is_trivially_copyable_v<FileHeader>);
 
-// -- Events ----------------------------------------------------------------------------------------------------------
+// -- Events --
 
 // The fields of an event lie in columns, one behind the other in a buffer; see event_encoder.hpp.
 enum class Column : uint32_t { op, stamp, address, size, stack, pc, extra };
@@ -190,7 +190,7 @@ struct EventChunkHeader {
 };
 static_assert(sizeof(EventChunkHeader) % 8 == 0);
 
-// -- Code addresses --------------------------------------------------------------------------------------------------
+// -- Code addresses --
 
 inline constexpr uint32_t kNoModule = 0;
 
@@ -209,7 +209,7 @@ struct PcsHeader {
 };
 static_assert(sizeof(PcsHeader) == 24);
 
-// -- Journal ---------------------------------------------------------------------------------------------------------
+// -- Journal --
 
 enum class RecordType : uint16_t {
     process = 1,           // exe NUL cwd NUL arg NUL arg NUL ...

@@ -86,8 +86,8 @@ void Tracer::on_fast_exit(int status) noexcept
 
 void Tracer::before_exec(const char* path) noexcept
 {
-    if (!is_this_process()) return; // a vfork child: the memory is its parent's
-    if (!settings.children) own_again(environ);
+    if (!is_this_process()) return;                                      // a vfork child: the memory is its parent's
+    if (!settings.children && state() != State::off) own_again(environ); // a forked child stays disowned
     if (!file.exists()) return;
     if (path != nullptr) {
         const Locked locked(state_lock);
@@ -99,7 +99,7 @@ void Tracer::before_exec(const char* path) noexcept
 void Tracer::after_failed_exec() noexcept
 {
     if (!is_this_process()) return;
-    if (!settings.children) disown_children(environ);
+    if (!settings.children && state() != State::off) disown_children(environ);
     set_end(format::EndState::open, 0);
 }
 
@@ -117,7 +117,6 @@ void Tracer::after_fork_in_child() noexcept
 // nothing is read but what never changes, and all else is made new. It gets a file at its first event.
 void Tracer::become_child(uint64_t fork_stamp) noexcept
 {
-    const InTracer in_tracer;
     const State was = state();
     if (file.exists()) {
         parent_.trace_id = file.header().trace_id;

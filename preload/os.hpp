@@ -48,7 +48,7 @@ template <typename Call> inline long retried(Call&& once) noexcept
     return result;
 }
 
-// -- memory ----------------------------------------------------------------------------------------------------------
+// -- memory --
 
 // nullptr when there is none. Zeroed; private to the process; not counted against overcommit until touched.
 [[nodiscard]] inline void* map_memory(size_t bytes) noexcept
@@ -83,7 +83,7 @@ inline void forbid(void* at, size_t bytes) noexcept
     call(SYS_mprotect, word(at), static_cast<long>(bytes), PROT_NONE);
 }
 
-// -- files -----------------------------------------------------------------------------------------------------------
+// -- files --
 
 // A descriptor or -errno. O_CLOEXEC is always added.
 inline int open(const char* path, int flags, unsigned mode = 0) noexcept
@@ -147,7 +147,7 @@ inline long read_file(const char* path, char* to, size_t bytes) noexcept
     return static_cast<long>(used);
 }
 
-// -- processes and threads -------------------------------------------------------------------------------------------
+// -- processes and threads --
 
 [[nodiscard]] inline uint32_t pid() noexcept
 {

@@ -15,8 +15,7 @@ namespace {
 
 constinit std::atomic<NewMode> g_new_mode{NewMode::plain};
 
-// -- the bootstrap arena
-// -----------------------------------------------------------------------------------------------
+// -- the bootstrap arena --
 
 constexpr size_t kArenaBytes = 64 * 1024;
 constexpr size_t kAlignment = 16;
@@ -70,8 +69,7 @@ void* bootstrap_realloc(void* old, size_t bytes)
     return functions;
 }
 
-// -- looking up
-// --------------------------------------------------------------------------------------------------------
+// -- looking up --
 
 [[nodiscard]] bool in_cxx_runtime(const void* function) noexcept
 {

@@ -16,6 +16,7 @@ struct ThreadLocal {
     uint32_t locks_held; // of ours
     uint32_t in_tracer;  // above 0 while our own slow paths call libc: what they allocate is not the host's doing
 
+    bool beginning; // this thread is creating the trace
     bool is_writer; // the writer thread, which never runs a hook
 
     const void* recorded;  // the block of the thread's last recorded allocation

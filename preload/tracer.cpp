@@ -47,8 +47,7 @@ constexpr std::string_view error_text(int error) noexcept
 
 } // namespace
 
-// -- beginning
-// ---------------------------------------------------------------------------------------------------------
+// -- beginning --
 
 bool Tracer::begin_recording() noexcept
 {
@@ -57,14 +56,18 @@ bool Tracer::begin_recording() noexcept
     case State::stopped:
         return false;
     case State::failed:
+        announce_failure();
         count_lost(format::LossCause::no_space);
         return false;
     default:
         break;
     }
-    if (t_local.in_tracer != 0 || t_local.locks_held != 0) return false;
+    if (t_local.beginning || t_local.locks_held != 0) {
+        count_lost(format::LossCause::nested_signal); // a signal handler, while the trace is being created
+        return false;
+    }
     const int saved_errno = errno;
-    ++t_local.in_tracer;
+    t_local.beginning = true;
     // The first event of a process may be on any stack; this is done once, so it has one for itself.
     bool recording = false;
     PrivateStack stack;
@@ -73,7 +76,7 @@ bool Tracer::begin_recording() noexcept
         on_private_stack(stack, work);
         stack.unmap();
     }
-    --t_local.in_tracer;
+    t_local.beginning = false;
     errno = saved_errno;
     return recording;
 }
@@ -130,6 +133,8 @@ bool Tracer::create_trace() noexcept
     const Locked locked(state_lock);
     write_first_records();
     file.note_time(clock);
+    for (uint64_t lost = lost_early_.exchange(0, std::memory_order_relaxed); lost > 0; --lost)
+        count_lost(format::LossCause::nested_signal);
     return true;
 }
 
@@ -171,8 +176,7 @@ void Tracer::switch_recording(bool on) noexcept
     control_->recording.store(on, std::memory_order_release);
 }
 
-// -- what recording needs
-// ----------------------------------------------------------------------------------------------
+// -- what recording needs --
 
 uint32_t Tracer::pc_id(uint64_t pc) noexcept
 {
@@ -239,13 +243,25 @@ void Tracer::fail(format::LossCause cause, std::string_view what, int error) noe
         std::atomic_ref(file.header().loss_cause).store(cause, std::memory_order_relaxed);
         std::atomic_ref(file.header().loss_first_stamp).store(now(), std::memory_order_release);
     }
-    say({what, " (", error_text(error), "): tracing stops here, the program goes on; events up to now are in ",
-         file.path().view()});
+    failure_ = what;
+    failure_error_ = error;
+    failure_is_new_.store(true, std::memory_order_release);
+    if (!t_local.is_writer) announce_failure();
+}
+
+void Tracer::announce_failure() noexcept
+{
+    if (!failure_is_new_.load(std::memory_order_acquire) || !failure_is_new_.exchange(false)) return;
+    say({failure_, " (", error_text(failure_error_),
+         "): tracing stops here, the program goes on; events up to now are in ", file.path().view()});
 }
 
 void Tracer::count_lost(format::LossCause cause) noexcept
 {
-    if (!file.exists()) return;
+    if (!file.exists()) {
+        if (state() == State::dormant || state() == State::fresh) lost_early_.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
     format::FileHeader& header = file.header();
     std::atomic_ref(header.lost_events).fetch_add(1, std::memory_order_relaxed);
     auto none = format::LossCause::none;
@@ -258,8 +274,7 @@ void Tracer::watch_thread_end(ThreadState& state) noexcept
     if (has_ending_key_) pthread_setspecific(ending_key_, &state);
 }
 
-// -- the public API
-// ----------------------------------------------------------------------------------------------------
+// -- the public API --
 
 void Tracer::mark(std::string_view text) noexcept
 {

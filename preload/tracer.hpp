@@ -102,6 +102,8 @@ private:
     void write_first_records() noexcept;
     [[nodiscard]] bool add_pcs_slot() noexcept;
     void become_child(uint64_t fork_stamp) noexcept;
+    // Says what fail() was told, on a thread of the host: the writer has no standard error.
+    void announce_failure() noexcept;
     void set_end(format::EndState end, int status) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
     void switch_recording(bool on) noexcept;
@@ -113,7 +115,11 @@ private:
     std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
     uint32_t pid_ = 0;
     Lock begin_lock_;
-    Lock growth_lock_; // extends the file where there is no writer
+    Lock growth_lock_;                    // extends the file where there is no writer
+    std::atomic<uint64_t> lost_early_{0}; // events lost before there was a file to count them in
+    std::string_view failure_;
+    int failure_error_ = 0;
+    std::atomic<bool> failure_is_new_{false};
     ParentTrace parent_;
     uint64_t fork_stamp_ = 0; // taken in the parent, just before
     uint32_t ending_key_ = 0; // pthread key: its destructor marks a thread as ending
