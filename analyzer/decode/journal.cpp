@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 namespace leak::analyzer {
 
@@ -215,7 +216,7 @@ private:
 
 JournalFacts read_journal(std::vector<JournalRecord> records, const JournalContext& context, DamageLog& damage)
 {
-    std::ranges::stable_sort(records, {}, &JournalRecord::stamp);
+    std::ranges::sort(records, {}, [](const JournalRecord& record) { return std::pair(record.stamp, record.offset); });
     JournalParser parser(context, damage);
     for (const JournalRecord& record : records) parser.apply(record);
     JournalFacts facts = parser.finish();

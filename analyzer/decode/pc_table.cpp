@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace leak::analyzer {
 
@@ -36,7 +37,7 @@ void PcTable::finish(size_t module_count, DamageLog& damage)
 {
     // Ids are given densely: holes come from damaged parts of the file, and they may not fill the memory.
     uint64_t holes_left = 1024 * 1024;
-    std::ranges::stable_sort(parts_, {}, &Part::first_id);
+    std::ranges::sort(parts_, {}, [](const Part& part) { return std::pair(part.first_id, part.offset); });
     for (Part& part : parts_) {
         const uint64_t hole = part.first_id > pcs_.size() ? part.first_id - pcs_.size() : 0;
         if (hole > holes_left) {

@@ -245,7 +245,9 @@ std::vector<Mismatch> Replayer::mismatches() const
     std::vector<Mismatch> all;
     for (const auto& [key, mismatch] : mismatches_)
         if (mismatch.blocks != 0) all.push_back(mismatch);
-    std::ranges::stable_sort(all, std::greater<>{}, &Mismatch::bytes);
+    std::ranges::sort(all, {}, [](const Mismatch& mismatch) {
+        return std::tuple(~mismatch.bytes, mismatch.stack, mismatch.allocated_by, mismatch.released_by);
+    });
     return all;
 }
 

@@ -10,6 +10,14 @@
 #include <sys/resource.h>
 #include <vector>
 
+#if defined(__has_feature) // clang's way to say it
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LEAK_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LEAK_SANITIZED
+#endif
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace {
@@ -37,7 +45,7 @@ void run(const std::string& name, uint64_t round, const std::vector<std::byte>& 
 // reserves more address space than that.
 void bound_memory()
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(LEAK_SANITIZED)
     const rlimit limit{.rlim_cur = 1u << 30, .rlim_max = 1u << 30};
     setrlimit(RLIMIT_AS, &limit);
 #endif

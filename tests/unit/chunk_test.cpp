@@ -83,8 +83,8 @@ TEST_CASE("a chunk decompresses to the columns of its buffer")
         CHECK(header.stream_sequence == 2);
         CHECK(header.checksum == LEAK_CHECKSUM_UP_TO(header, checksum));
         const size_t bytes = std::accumulate(std::begin(header.column_bytes), std::end(header.column_bytes), size_t{0});
-        std::vector<std::byte> columns(bytes);
-        REQUIRE(decompressor.decompress(compressed, columns).has_value());
+        std::vector<std::byte> columns(bytes + 1); // never without memory
+        REQUIRE(decompressor.decompress(compressed, std::span(columns).first(bytes)).has_value());
         size_t at = 0;
         for (uint32_t c = 0; c < kColumnCount; ++c) {
             CHECK(std::memcmp(columns.data() + at,
