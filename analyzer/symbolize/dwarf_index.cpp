@@ -25,6 +25,11 @@ std::string normal_path(const char* file, Dwarf_Die& unit)
     return path.lexically_normal().string();
 }
 
+bool is_mangled(std::string_view linkage_name)
+{
+    return linkage_name.starts_with("_Z") || linkage_name.starts_with("_R") || linkage_name.starts_with("_D");
+}
+
 // Languages whose functions stand in namespaces and types.
 bool has_scopes(Dwarf_Die& unit)
 {
@@ -137,7 +142,9 @@ void DwarfIndex::set_name(CodeName& name, Dwarf_Die& die, Dwarf_Die& unit)
 {
     Dwarf_Attribute attribute;
     for (const unsigned key : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
-        if (const char* linkage = dwarf_formstring(dwarf_attr_integrate(&die, key, &attribute))) {
+        const char* linkage = dwarf_formstring(dwarf_attr_integrate(&die, key, &attribute));
+        // C has linkage names too where a function was renamed: glibc's setlocale is __GI_setlocale to the linker.
+        if (linkage != nullptr && is_mangled(linkage)) {
             name.function = demangle(linkage);
             name.qualified = true;
             return;
