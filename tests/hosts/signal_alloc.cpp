@@ -9,7 +9,6 @@
 
 namespace {
 
-constexpr int kSignals = 1500;
 volatile sig_atomic_t signals_seen = 0;
 volatile sig_atomic_t inside_allocator = 0;
 uint64_t handler_allocations = 0;
@@ -47,6 +46,7 @@ int main(int argc, char** argv)
 {
     HOST_CHECK(argc == 2);
     const char mode = argv[1][0];
+    const int signals = mode == 'm' ? 500 : 1500;
     struct sigaction action = {};
     action.sa_handler = on_timer;
     action.sa_flags = SA_RESTART;
@@ -58,7 +58,7 @@ int main(int argc, char** argv)
     const itimerval timer = {{0, 300}, {0, 300}};
     HOST_CHECK(setitimer(ITIMER_REAL, &timer, nullptr) == 0);
     volatile uint64_t work = 0;
-    while (signals_seen < kSignals) {
+    while (signals_seen < signals) {
         if (mode == 'w') {
             free(made_in_main());
             sigsuspend(&before);
