@@ -1,5 +1,7 @@
 #include "preload/real.hpp"
 
+#include "preload/tracer.hpp"
+
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -111,6 +113,8 @@ const RealFunctions& resolve_real() noexcept
 #undef LEAK_RESOLVE
     g_new_mode.store(find_new_mode(), std::memory_order_relaxed);
     dlerror(); // whatever was not found is not the host's concern
+    // Before an allocator runs: some (gperftools) walk stacks by libunwind inside malloc, with its locks held.
+    g_tracer.unwinder.init();
     g_real_is_resolved.store(true, std::memory_order_release);
     errno = saved_errno;
     --t_local.in_tracer;

@@ -100,7 +100,6 @@ void Tracer::initialise() noexcept
     remember_standard_error();
     pid_ = os::pid();
     clock.init();
-    unwinder.init();
     static_cast<void>(read_settings(settings));
     if (void* page = os::map_memory(kPageBytes); page != nullptr) {
         os::advise(page, kPageBytes, MADV_WIPEONFORK);
