@@ -15,6 +15,11 @@ MASK = (1 << 64) - 1
 PRIMES = (11400714785074694791, 14029467366897019727, 1609587929392839161, 9650029242287828579, 2870177450012600261)
 
 
+def without_times(summary):
+    """The clock of a short run is calibrated when it is read: its times may differ by a millionth."""
+    return {key: value for key, value in summary.items() if not key.endswith("_ns")}
+
+
 def rotate(value, bits):
     return ((value << bits) | (value >> (64 - bits))) & MASK
 
@@ -99,7 +104,7 @@ class BadInput(LeakTest):
         self.assert_refused(self.folder / "none.zst", r"(?i)no such file")
 
     def test_a_directory(self):
-        self.assert_refused(self.folder, r"(?i)directory|not a regular file")
+        self.assert_refused(self.folder, r"(?i)directory|no(t a)? regular file")
 
     def test_a_file_that_may_not_be_read(self):
         if os.geteuid() == 0:
@@ -116,7 +121,7 @@ class BadInput(LeakTest):
                            ("zeros", bytes(300000)), ("zstd", subprocess.run(
                                ["zstd", "-c"], input=b"abc" * 100000, capture_output=True).stdout), ("byte", b"x")):
             with self.subTest(name=name):
-                self.assert_refused(self.write(data, name), r"offset \d+", r"(?i)not a .*trace|no .*trace")
+                self.assert_refused(self.write(data, name), r"offset \d+", r"(?i)not a .*trace|no .*trace|zero bytes")
 
     def with_version(self, major, minor):
         data = bytearray(self.good)
@@ -128,11 +133,11 @@ class BadInput(LeakTest):
         self.assertEqual(self.with_version(*struct.unpack_from("<HH", self.good, 64 + 16)), self.good)
 
     def test_a_newer_version(self):
-        self.assert_refused(self.write(self.with_version(2, 0)), r"offset \d+", r"version 2", r"(?i)newer|update")
+        self.assert_refused(self.write(self.with_version(2, 0)), r"offset \d+", r"version 2\.0", r"reads 1\.x; use")
 
     def test_a_newer_minor_version_is_read(self):
         report = self.report(self.write(self.with_version(1, 77)))
-        self.assertEqual(report.summary, self.good_report.summary)
+        self.assertEqual(without_times(report.summary), without_times(self.good_report.summary))
 
     def test_a_header_with_a_wrong_checksum(self):
         data = bytearray(self.good)

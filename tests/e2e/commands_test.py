@@ -58,7 +58,9 @@ class ReportForms(LeakTest):
         for arguments, expected in ((["--top", "3"], 3), (["--min-bytes", "107"], 4)):
             part = json.loads(self.text("--format", "json", *arguments))
             self.assertEqual(len(part["unfreed"]), expected, arguments)
-            self.assertEqual(part["summary"], whole["summary"])
+            for key, value in whole["summary"].items():
+                if not key.endswith("_ns"):  # the clock of a short run is calibrated when it is read
+                    self.assertEqual(part["summary"][key], value, key)
 
     def test_the_report_goes_to_a_file(self):
         path = self.folder / "report.json"
@@ -74,10 +76,11 @@ class ReportForms(LeakTest):
         path = self.folder / "suppressions"
         path.write_text("# comment\nleak:by_malloc\nleak:by_*alloc\n")
         summary = json.loads(self.text("--format", "json", "--suppressions", str(path)))["summary"]
-        # by_malloc, by_calloc, by_realloc, by_aligned_alloc, by_valloc, by_pvalloc
-        self.assertEqual(summary["suppressed_blocks"], 6)
-        self.assertEqual(summary["suppressed_bytes"], 101 + 102 + 103 + 192 + 108 + 109)
-        self.assertEqual(summary["unfreed_blocks"], 4)
+        # A pattern may match anywhere in a name: by_malloc, by_calloc, by_realloc and by_reallocarray,
+        # by_aligned_alloc, by_valloc, by_pvalloc.
+        self.assertEqual(summary["suppressed_blocks"], 7)
+        self.assertEqual(summary["suppressed_bytes"], 101 + 102 + 103 + 104 + 192 + 108 + 109)
+        self.assertEqual(summary["unfreed_blocks"], 3)
 
     def test_start_up_residue_of_the_cxx_library_is_hidden_and_counted(self):
         run = self.run_traced([self.host("malloc_zero")])
@@ -127,7 +130,7 @@ class Diff(LeakTest):
         diff = json.loads(self.leakan("diff", "--format", "json", first, second).stdout)
         status = {site["status"] for site in diff["sites"]}
         self.assertEqual(status, {"new", "gone"})
-        text = self.leakan("diff", first, second).stdout.decode()
+        text = self.leakan("diff", "--top", 0, first, second).stdout.decode()
         self.assertIn("by_valloc", text)
         self.assertIn("survivor_of_realloc", text)
 

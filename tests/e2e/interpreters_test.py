@@ -27,6 +27,7 @@ CREATE INDEX by_client ON orders(client, cents);
 SELECT count(*), sum(cents) FROM orders;
 SELECT client, count(*), max(cents) FROM orders GROUP BY client ORDER BY 3 DESC, 1 LIMIT 5;
 PRAGMA integrity_check;
+.exit 5
 """
 
 PERL = r"""
@@ -68,17 +69,16 @@ class Tools(LeakTest):
         self.assertEqual((run.status, run.stderr), (7, b"done\n"))
         report = self.report_of(run)
         self.check_sound(report, 300000)
-        self.check_names(report, "PyUnicode_New", "Py_")
+        self.check_names(report, "PyDict_New", "PyEval_EvalCode", "Py_RunMain")
 
     def test_sqlite_builds_an_index_over_200000_rows(self):
         (self.folder / "orders.sql").write_text(SQL)
-        run = self.run_both(["sqlite3", "-batch", "orders.db", ".read ../orders.sql"], timeout=250)
-        self.assertEqual(run.status, 0)
+        run = self.run_both(["sqlite3", "-batch", "orders.db", ".read ../orders.sql"], timeout=250, status=5)
         self.assertTrue(run.stdout.endswith(b"ok\n"), run.stdout)
         trace = self.trace_of(run, "sqlite3")
-        self.check_sound(self.report(trace), 1000)
-        self.assertIn(b"sqlite3_", self.leakan("dump", trace).stdout[:20_000_000] +
-                      self.leakan("info", trace).stdout)
+        report = self.report(trace)
+        self.check_sound(report, 1000)
+        self.check_names(report, "sqlite3_exec")  # .exit leaves the database open
 
     def test_git_log_and_gc(self):
         stream = ["blob\nmark :1\ndata 5\nfirst\n"]

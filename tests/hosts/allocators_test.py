@@ -25,13 +25,21 @@ class Allocators(LeakTest):
         self.assert_left(report, "by_reallocarray", 1, 104)
         self.assertEqual(report.summary["unmatched_releases"], 0)
 
-        report = self.report_of(self.run_both([self.host("new_forms")], env=env))
-        for function, bytes, kind in (("by_new", 201, "new"), ("by_new_array", 203, "new[]"),
-                                      ("by_new_aligned", 205, "new(align)"),
-                                      ("by_new_array_aligned_nothrow", 208, "new[](align)")):
-            self.assert_left(report, function, 1, bytes, kind)
+        report = self.report_of(self.run_both([self.host("new_forms"), "-"], env=env))
+        for function, bytes in (("by_new", 201), ("by_new_nothrow", 202), ("by_new_array", 203),
+                                ("by_new_array_nothrow", 204), ("by_new_aligned", 205),
+                                ("by_new_aligned_nothrow", 206), ("by_new_array_aligned", 207),
+                                ("by_new_array_aligned_nothrow", 208)):
+            self.assert_left(report, function, 1, bytes)
+        self.assert_left(report, "by_new", 1, 201, "new")
+        self.assert_left(report, "by_new_array", 1, 203, "new[]")
         self.assertEqual(report.summary["mismatches"], 0)
         self.assertEqual(report.summary["unmatched_releases"], 0)
+
+        report = self.report_of(self.run_both([self.host("new_link")], env=env))
+        self.assert_left(report, "leak_by_aligned_new", 1, 114)
+        self.assert_left(report, "leak_by_new", 1, 112, "new")
+        self.assertEqual(report.summary["mismatches"], 0)
 
         report = self.report_of(self.run_both([self.host("handoff"), "3000"], env=env))
         self.assert_left(report, "make_block", 0, 0)
@@ -51,13 +59,14 @@ class Allocators(LeakTest):
             self.skipTest(f"{allocator} was not there when the hosts were built")
         report = self.report_of(self.run_both([str(host)]))
         self.assert_left(report, "leak_by_malloc", 1, 111, "malloc")
+        self.assert_left(report, "leak_by_aligned_new", 1, 114)
         self.assert_left(report, "leak_by_new", 1, 112, "new")
         self.assert_left(report, "leak_by_aligned", 1, 113, "posix_memalign")
         self.assert_left(report, "churn", 0, 0)
         self.assertEqual(report.summary["unmatched_releases"], 0)
         self.assertEqual(report.summary["mismatches"], 0)
         # The allocator really is the other one.
-        maps = self.run_plain(["/usr/bin/env", f"LD_TRACE_LOADED_OBJECTS=1", str(host)]).stdout.decode()
+        maps = self.run_plain(["/usr/bin/env", "LD_TRACE_LOADED_OBJECTS=1", str(host)]).stdout.decode()
         self.assertIn(f"lib{allocator}", maps)
 
     def test_jemalloc_preloaded(self):

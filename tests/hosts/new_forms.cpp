@@ -55,7 +55,7 @@ HOST_FRAME void new_handler()
 
 } // namespace
 
-int main()
+int main(int argc, char**)
 {
     by_new(), by_new_nothrow(), by_new_array(), by_new_array_nothrow();
     HOST_CHECK(is_aligned(by_new_aligned()) && is_aligned(by_new_aligned_nothrow()));
@@ -76,7 +76,10 @@ int main()
     ::operator delete(keep(nullptr));
     ::operator delete[](keep(nullptr));
 
-    failing_forms();
-    new_handler();
+    // With an argument: not all allocators fail as the C++ run-time does.
+    if (argc == 1) {
+        failing_forms();
+        new_handler();
+    }
     return 0;
 }

@@ -7,6 +7,7 @@
 namespace {
 
 HOST_FRAME void* leak_by_malloc() { return keep(malloc(111)); }
+HOST_FRAME void* leak_by_aligned_new() { return keep(::operator new(114, std::align_val_t{64})); }
 HOST_FRAME void* leak_by_new() { return keep(::operator new(112)); }
 HOST_FRAME void* leak_by_aligned()
 {
@@ -21,7 +22,12 @@ HOST_FRAME void* churn(size_t bytes) { return keep(malloc(bytes)); }
 int main()
 {
     leak_by_malloc();
+    // jemalloc's aligned operator new calls the public aligned_alloc, its plain one does not call the public malloc:
+    // what is learnt from the one must not be applied to the other.
+    leak_by_aligned_new();
+    ::operator delete(leak_by_aligned_new(), std::align_val_t{64});
     leak_by_new();
+    ::operator delete(leak_by_new());
     leak_by_aligned();
     for (size_t i = 0; i < 10000; ++i) {
         void* block = churn(i % 3000);
