@@ -13,6 +13,7 @@ constexpr size_t kNameLength = 60;  // longer names lose template arguments
 constexpr size_t kPlaceLength = 44; // longer paths lose leading directories
 constexpr size_t kMaxColumn = 48;   // the places start there at the latest
 constexpr size_t kLibraryFramesOnly = 6;
+constexpr size_t kLongRun = 8; // of library frames
 
 struct Line {
     std::string function;
@@ -115,7 +116,16 @@ std::vector<Line> folded_lines(const std::vector<Frame>& stack, const StackStyle
         const auto own =
             std::find_if_not(at, frames.end(), [&](const Frame& frame) { return is_library_frame(frame, style.exe); });
         if (own != at) {
-            lines.push_back(fold({at, own}, style));
+            std::span<const Frame> run{at, own};
+            // Where a library did much on its own, that "the program called it" says too little: who allocated, too.
+            if (at == frames.begin() && run.size() > kLongRun) {
+                const auto worker = std::find_if_not(at, own, is_runtime_frame);
+                lines.push_back(line_of(worker == own ? run.front() : *worker, style));
+                run = run.subspan(static_cast<size_t>((worker == own ? at : worker) - at) + 1);
+            }
+            if (!run.empty()) {
+                lines.push_back(fold(run, style));
+            }
             at = own;
         } else {
             lines.push_back(line_of(*at, style));

@@ -23,12 +23,6 @@ bool is_system_source(std::string_view file)
            file.find("/lib/rustlib/src/") != std::string_view::npos;
 }
 
-bool is_entry_frame(const Frame& frame)
-{
-    return is_libc(frame.module) || is_loader(frame.module) || is_cxx_runtime(frame.module) ||
-           is_standard_name(frame.function) || frame.function == "_start";
-}
-
 } // namespace
 
 std::string_view base_name(std::string_view path)
@@ -71,6 +65,12 @@ bool is_library_frame(const Frame& frame, std::string_view exe)
     return is_standard_name(frame.function) || frame.function == "_start";
 }
 
+bool is_runtime_frame(const Frame& frame)
+{
+    return is_libc(frame.module) || is_loader(frame.module) || is_cxx_runtime(frame.module) ||
+           is_standard_name(frame.function);
+}
+
 size_t frames_above_entry(const std::vector<Frame>& stack)
 {
     // Whoever calls these is _start, by that name or stripped of it, or the main() that rustc writes.
@@ -79,7 +79,7 @@ size_t frames_above_entry(const std::vector<Frame>& stack)
                frame.function.starts_with("std::rt::lang_start");
     });
     auto count = static_cast<size_t>(starter - stack.begin());
-    while (count > 0 && is_entry_frame(stack[count - 1])) {
+    while (count > 0 && (is_runtime_frame(stack[count - 1]) || stack[count - 1].function == "_start")) {
         --count;
     }
     return count == 0 ? stack.size() : count;

@@ -28,4 +28,7 @@ namespace leak::analyzer {
 // Code of the C++ or Rust standard library, by its name.
 [[nodiscard]] bool is_standard_name(std::string_view function);
 
+// Code of libc, the loader, or the C++ or Rust standard library: says nothing about who did what.
+[[nodiscard]] bool is_runtime_frame(const Frame& frame);
+
 } // namespace leak::analyzer

@@ -51,6 +51,7 @@ std::vector<MissingSymbols> missing_symbols(const ReplayResult& trace, Symbolize
         }
     }
     std::vector<MissingSymbols> sorted;
+    sorted.reserve(missing.size());
     for (auto& [path, entry] : missing) {
         sorted.push_back(std::move(entry));
     }

@@ -27,20 +27,21 @@ struct AddressKeyHash {
 
 struct Symbolizer::Impl {
     struct LoadedModule {
-        ModuleFile* file;
-        uint64_t bias;
-        bool own; // the tracer itself
+        ModuleFile* file = nullptr; // null: no module with this id
+        uint64_t bias = 0;
+        bool own = false; // the tracer itself
     };
 
     // A plugin that was loaded three times is one file.
     std::map<std::pair<std::string, std::vector<uint8_t>>, std::unique_ptr<ModuleFile>> files;
-    std::vector<std::optional<LoadedModule>> modules; // index = ModuleId value
+    std::vector<LoadedModule> modules; // index = ModuleId value
     std::unordered_map<AddressKey, std::vector<Frame>, AddressKeyHash> cache;
     std::unordered_map<AddressKey, bool, AddressKeyHash> signal_returns;
 
     [[nodiscard]] const LoadedModule* module_of(Pc pc) const
     {
-        return pc.module.value < modules.size() && modules[pc.module.value] ? &*modules[pc.module.value] : nullptr;
+        const bool known = pc.module.value < modules.size() && modules[pc.module.value].file != nullptr;
+        return known ? &modules[pc.module.value] : nullptr;
     }
 
     [[nodiscard]] AddressKey key_of(Pc pc, bool exact) const
@@ -134,8 +135,8 @@ std::vector<Frame> Symbolizer::symbolize(const std::vector<Pc>& stack)
 
 ModuleSymbols Symbolizer::symbols_of(ModuleId module)
 {
-    const bool known = module.value < impl_->modules.size() && impl_->modules[module.value];
-    return known ? impl_->modules[module.value]->file->symbols() : ModuleSymbols{};
+    const Impl::LoadedModule* loaded = impl_->module_of({0, module});
+    return loaded == nullptr ? ModuleSymbols{} : loaded->file->symbols();
 }
 
 } // namespace leak::analyzer
