@@ -3,7 +3,7 @@
 //   - SessionStore::open      a session for every client that ever came; nothing closes them           (grows with load)
 //   - HealthCheck::run        every check opens one more session, also when there is no load            (grows for ever)
 //   - HeaderParser::parse     the parsed header is forgotten when the request turns out malformed       (error path)
-//   - PriceCache              holds at most 2,000 prices and gives back the oldest: memory in use, not a leak
+//   - PriceCache              holds at most 500 prices and gives back the oldest: memory in use, not a leak
 //
 // The requests are the same in every run, whatever thread serves them.
 
@@ -70,6 +70,7 @@ struct Header {
     std::string client;
     unsigned article = 0;
     bool well_formed = false;
+    char text[512]; // as it came
 };
 
 class HeaderParser {
@@ -78,6 +79,7 @@ public:
     [[gnu::noinline]] static Header* parse(const Request& request)
     {
         auto* header = new Header;
+        request.text.copy(header->text, sizeof header->text);
         const size_t colon = request.text.find(':');
         header->client = "client-identification/" + request.text.substr(0, colon);
         header->well_formed = colon != std::string::npos;
@@ -127,7 +129,7 @@ public:
     }
 
 private:
-    static constexpr size_t kMostPrices = 2000;
+    static constexpr size_t kMostPrices = 500;
     struct Price {
         unsigned article;
         unsigned cents;

@@ -80,7 +80,7 @@ class Example(LeakTest):
         self.assertEqual(report.summary["threads"], 5)
         # A header that is lost is the header and its text.
         self.assert_left(report, "parse", 3000, sum(site.bytes for site in report.sites_of("parse")), "new")
-        headers = [site for site in report.sites_of("parse") if site.bytes == site.blocks * 40]
+        headers = [site for site in report.sites_of("parse") if site.bytes == site.blocks * 552]
         self.assertEqual(sum(site.blocks for site in headers), 1500)
         # Each session: the session, the list of articles, the node of the table (and texts that do not fit inside).
         reserved = [site for site in report.sites_of("open") if site.blocks and site.bytes == site.blocks * 256]
