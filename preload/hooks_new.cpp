@@ -83,11 +83,28 @@ constinit Form<std::new_handler()> g_get_new_handler("_ZSt15get_new_handlerv");
     }
 }
 
+[[nodiscard]] constexpr NewFamily family_of(EventKind kind) noexcept
+{
+    switch (kind) {
+    case EventKind::new_array:
+    case EventKind::delete_array:
+        return NewFamily::array;
+    case EventKind::new_aligned:
+    case EventKind::delete_aligned:
+        return NewFamily::aligned;
+    case EventKind::new_array_aligned:
+    case EventKind::delete_array_aligned:
+        return NewFamily::aligned_array;
+    default:
+        return NewFamily::single;
+    }
+}
+
 // forward: calls the real function; it throws, or gives nullptr, as its form does.
 template <typename Forward> [[gnu::always_inline]] inline void*
 allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const void* caller, Forward forward)
 {
-    const NewMode mode = new_mode();
+    const NewMode mode = new_mode(family_of(kind));
     if (mode == NewMode::plain) {
         void* block = try_plain(bytes, static_cast<size_t>(alignment));
         if (block == nullptr) [[unlikely]]
@@ -100,10 +117,10 @@ allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const void* c
     t_local.recorded = nullptr;
     void* block = forward();
     if (block == nullptr) return nullptr;
-    if (t_local.recorded == block)
-        make_new_transparent(); // it called malloc, which has recorded the block
-    else
+    if (t_local.recorded != block)
         record_allocation(kind, block, bytes, caller, log2_of(alignment));
+    else if (t_local.recorded_kind != kind) // it called malloc, which has recorded the block
+        make_new_transparent(family_of(kind));
     return block;
 }
 
@@ -111,8 +128,8 @@ template <typename Forward>
 [[gnu::always_inline]] inline void release(EventKind kind, void* block, Forward forward) noexcept
 {
     if (block == nullptr || bootstrap_owns(block)) return;
-    const NewMode mode = new_mode();
-    if (mode == NewMode::transparent) return forward();
+    const NewMode mode = new_mode(family_of(kind));
+    if (mode == NewMode::transparent || t_local.releasing == block) return forward();
     record_release(kind, block);
     if (mode == NewMode::plain) return real().free(block);
     t_local.releasing = block;

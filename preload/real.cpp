@@ -15,7 +15,7 @@ constinit std::atomic<bool> g_real_is_resolved{false};
 
 namespace {
 
-constinit std::atomic<NewMode> g_new_mode{NewMode::plain};
+constinit std::atomic<NewMode> g_new_modes[4]{}; // by NewFamily; plain
 
 // -- the bootstrap arena --
 
@@ -89,15 +89,32 @@ void* bootstrap_realloc(void* old, size_t bytes)
            theirs.dlfo_link_map == ours.dlfo_link_map;
 }
 
-[[nodiscard]] NewMode find_new_mode() noexcept
+[[nodiscard]] bool is_runtimes(const char* symbol) noexcept
+{
+    const void* next = dlsym(RTLD_NEXT, symbol);
+    return next == nullptr || in_cxx_runtime(next);
+}
+
+void find_new_modes() noexcept
 {
     // Where the program has its own operator new or delete, other forms lead to them.
     for (const char* name : {"_Znwm", "_ZdlPv"}) {
         const void* global = dlsym(RTLD_DEFAULT, name);
-        if (global != nullptr && !is_ours(global)) return NewMode::transparent;
+        if (global == nullptr || is_ours(global)) continue;
+        for (auto& mode : g_new_modes) mode.store(NewMode::transparent, std::memory_order_relaxed);
+        return;
     }
-    const void* next = dlsym(RTLD_NEXT, "_Znwm");
-    return next == nullptr || in_cxx_runtime(next) ? NewMode::plain : NewMode::forward;
+    constexpr const char* symbols[4] = {"_Znwm", "_Znam", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t"};
+    for (int family = 0; family < 4; ++family) {
+        NewMode mode = NewMode::forward;
+        if (is_runtimes(symbols[family])) {
+            // The runtime's array form calls the single one, whoever defines that.
+            const bool single_is_plain =
+                family % 2 == 0 || g_new_modes[family - 1].load(std::memory_order_relaxed) == NewMode::plain;
+            mode = single_is_plain ? NewMode::plain : NewMode::transparent;
+        }
+        g_new_modes[family].store(mode, std::memory_order_relaxed);
+    }
 }
 
 } // namespace
@@ -111,7 +128,7 @@ const RealFunctions& resolve_real() noexcept
     g_real.name = reinterpret_cast<result(*) parameters>(dlsym(RTLD_NEXT, #name));
     LEAK_HOOKED_FUNCTIONS(LEAK_RESOLVE)
 #undef LEAK_RESOLVE
-    g_new_mode.store(find_new_mode(), std::memory_order_relaxed);
+    find_new_modes();
     dlerror(); // whatever was not found is not the host's concern
     // Before an allocator runs: some (gperftools) walk stacks by libunwind inside malloc, with its locks held.
     g_tracer.unwinder.init();
@@ -151,15 +168,15 @@ size_t bootstrap_size(const void* block) noexcept
     return bytes;
 }
 
-NewMode new_mode() noexcept
+NewMode new_mode(NewFamily family) noexcept
 {
     static_cast<void>(real());
-    return g_new_mode.load(std::memory_order_relaxed);
+    return g_new_modes[static_cast<size_t>(family)].load(std::memory_order_relaxed);
 }
 
-void make_new_transparent() noexcept
+void make_new_transparent(NewFamily family) noexcept
 {
-    g_new_mode.store(NewMode::transparent, std::memory_order_relaxed);
+    g_new_modes[static_cast<size_t>(family)].store(NewMode::transparent, std::memory_order_relaxed);
 }
 
 } // namespace leak::preload

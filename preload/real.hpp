@@ -66,14 +66,15 @@ extern constinit std::atomic<bool> g_real_is_resolved;
 [[nodiscard]] bool bootstrap_owns(const void* block) noexcept;
 [[nodiscard]] size_t bootstrap_size(const void* block) noexcept;
 
-// What operator new and delete are in this process.
+// What operator new and delete are in this process, form by form: an allocator may define some and leave others.
 enum class NewMode : unsigned char {
     plain,       // the C++ runtime's, which are malloc and free: called as such
     forward,     // an allocator's own
-    transparent, // the program's own, or built on malloc: what they call is recorded
+    transparent, // the program's own, or built on other hooked functions: what they call is recorded
 };
-[[nodiscard]] NewMode new_mode() noexcept;
-void make_new_transparent() noexcept;
+enum class NewFamily : unsigned char { single, array, aligned, aligned_array };
+[[nodiscard]] NewMode new_mode(NewFamily family) noexcept;
+void make_new_transparent(NewFamily family) noexcept;
 
 #define LEAK_EXPORT extern "C" __attribute__((visibility("default")))
 

@@ -188,6 +188,7 @@ void record_allocation(EventKind kind, const void* block, size_t bytes, const vo
 {
     if (!wanted()) return;
     t_local.recorded = block;
+    t_local.recorded_kind = kind;
     record({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, caller);
 }
 

@@ -4,6 +4,8 @@
 // Written by its own thread and by signal handlers on it. All zero is the state of a new thread.
 #pragma once
 
+#include "format/event.hpp"
+
 #include <cstdint>
 
 namespace leak::preload {
@@ -19,7 +21,8 @@ struct ThreadLocal {
     bool beginning; // this thread is creating the trace
     bool is_writer; // the writer thread, which never runs a hook
 
-    const void* recorded;  // the block of the thread's last recorded allocation
+    const void* recorded; // the block of the thread's last recorded allocation
+    format::EventKind recorded_kind;
     const void* releasing; // the block of which the release is recorded and now forwarded
 };
 
