@@ -113,7 +113,7 @@ void Replayer::release(const TraceEvent& event)
     // A block that realloc moves lives on in another: that is no temporary.
     if (own_last && event.kind != EventKind::realloc_release) ++totals_.temporary_allocations;
     if (own_last) last = 0;
-    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {*block, mismatched, true});
+    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {*block, mismatched});
     for (Analysis* analysis : analyses_) analysis->on_release(*block, event.at_ns, event.thread, event.kind);
 }
 
@@ -127,9 +127,8 @@ std::optional<LiveBlock> Replayer::take_block(const TraceEvent& event)
 
 void Replayer::remember(StreamState& stream, const PendingRelease& pending)
 {
-    std::ranges::rotate(stream.pending, stream.pending.begin() + 1);
-    stream.pending.back() = pending;
-    stream.pending.back().valid = true;
+    if (stream.pending.size() == StreamState::kMostPending) stream.pending.erase(stream.pending.begin());
+    stream.pending.push_back(pending);
 }
 
 void Replayer::undo_realloc(const TraceEvent& event)

@@ -8,7 +8,6 @@
 #include "analyzer/replay/mapped_ranges.hpp"
 #include "analyzer/replay/replay.hpp"
 
-#include <array>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -41,12 +40,12 @@ private:
     struct PendingRelease {
         LiveBlock block; // kind none: the release matched no block
         bool mismatched = false;
-        bool valid = false;
+        bool valid = true; // not undone yet
     };
     struct StreamState {
         // The latest reallocs of the stream, newest last: a signal handler may realloc between a release and its undo.
         static constexpr size_t kMostPending = 4;
-        std::array<PendingRelease, kMostPending> pending;
+        std::vector<PendingRelease> pending;
         std::vector<LiveBlock> unmapped; // pieces of the last unmapping
         bool last_was_realloc_release = false;
     };
@@ -59,7 +58,7 @@ private:
     void undo_unmap(const TraceEvent& event);
 
     [[nodiscard]] std::optional<LiveBlock> take_block(const TraceEvent& event);
-    void remember(StreamState& stream, const PendingRelease& pending);
+    static void remember(StreamState& stream, const PendingRelease& pending);
     void revive(PendingRelease& pending, uint64_t address);
     [[nodiscard]] Mismatch& mismatch_of(const LiveBlock& block, format::EventKind released_by);
     void count_stack(StackId stack);
