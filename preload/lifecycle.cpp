@@ -58,6 +58,7 @@ void Tracer::set_end(format::EndState end, int status) noexcept
     if (!file.exists() || !is_this_process()) return;
     format::FileHeader& header = file.header();
     file.note_time(clock);
+    if (end != format::EndState::open) file.wait_until_whole();
     header.end_stamp = now();
     header.exit_status = status;
     std::atomic_ref(header.end_state).store(end, std::memory_order_release);

@@ -107,9 +107,12 @@ inline long write_at(int fd, const void* from, size_t bytes, uint64_t offset) no
     return retried(
         [&] { return call(SYS_pwrite64, fd, word(from), static_cast<long>(bytes), static_cast<long>(offset)); });
 }
-inline long allocate(int fd, uint64_t offset, uint64_t bytes) noexcept
+// Takes the blocks of a range and leaves the file's size as it is.
+inline long reserve(int fd, uint64_t offset, uint64_t bytes) noexcept
 {
-    return retried([&] { return call(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)); });
+    constexpr long kKeepSize = 1; // FALLOC_FL_KEEP_SIZE
+    return retried(
+        [&] { return call(SYS_fallocate, fd, kKeepSize, static_cast<long>(offset), static_cast<long>(bytes)); });
 }
 inline long truncate(int fd, uint64_t bytes) noexcept
 {
@@ -191,6 +194,11 @@ inline void futex_wake(const uint32_t* word_at, int threads) noexcept
     call(SYS_futex, word(word_at), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, threads);
 }
 
+inline void sleep_ms(long milliseconds) noexcept
+{
+    const struct timespec time{milliseconds / 1000, milliseconds % 1000 * 1'000'000};
+    call(SYS_nanosleep, word(&time));
+}
 [[nodiscard]] inline uint64_t clock_ns(clockid_t clock) noexcept
 {
     struct timespec now{};

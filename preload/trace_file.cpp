@@ -5,7 +5,6 @@
 #include "preload/output_path.hpp"
 
 #include <atomic>
-#include <bit>
 #include <cstring>
 #include <elf.h>
 
@@ -21,14 +20,23 @@ template <typename T> void put(std::byte* at, const T& value) noexcept
     std::memcpy(at, &value, sizeof value);
 }
 
+// Puts a frame where a padding frame covers its place and what follows; until the last store it still does.
+template <typename Frame> void publish_frame(std::byte* at, const Frame& frame) noexcept
+{
+    uint64_t prefix = 0;
+    std::memcpy(&prefix, &frame, sizeof prefix);
+    std::memcpy(at + 8, reinterpret_cast<const std::byte*>(&frame) + 8, sizeof frame - 8);
+    std::atomic_ref(*reinterpret_cast<uint64_t*>(at)).store(prefix, std::memory_order_release);
+}
+
 void put_raw_frame(std::byte* at, uint64_t bytes) noexcept
 {
-    put(at, format::make_frame(format::FrameKind::raw_events, bytes));
+    publish_frame(at, format::make_frame(format::FrameKind::raw_events, bytes));
 }
 
 void put_journal_frame(std::byte* at, uint64_t bytes) noexcept
 {
-    put(at, format::make_frame(format::FrameKind::journal, bytes));
+    publish_frame(at, format::make_frame(format::FrameKind::journal, bytes));
 }
 
 // The capacity is what fits; what is left over at the end of the frame is never read.
@@ -37,7 +45,7 @@ void put_pcs_frame(std::byte* at, uint64_t bytes) noexcept
     format::PcsHeader header{};
     header.frame = format::make_frame(format::FrameKind::pcs, bytes);
     header.capacity = static_cast<uint32_t>((bytes - sizeof header) / sizeof(format::PcEntry));
-    put(at, header);
+    publish_frame(at, header);
 }
 
 [[nodiscard]] uint64_t random_id() noexcept
@@ -95,7 +103,8 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
     trace_id_ = random_id();
     if (mapped_ == nullptr) mapped_ = static_cast<std::byte**>(os::map_memory(kMostMapped * sizeof *mapped_));
     std::byte* slot = nullptr;
-    if (mapped_ != nullptr && extend(fd, kSlotBytes)) slot = static_cast<std::byte*>(os::map_file(fd, 0, kSlotBytes));
+    if (mapped_ != nullptr && extend(fd, SlotKind::start, os::tid()))
+        slot = static_cast<std::byte*>(os::map_file(fd, 0, kSlotBytes));
     os::close(fd);
     if (slot == nullptr) {
         if (error_ == 0) error_ = -ENOMEM;
@@ -131,33 +140,50 @@ void TraceFile::lay_out_first_slot(const Settings& settings, const Clock& clock,
                                                  offsetof(format::FileHeader, immutable_checksum) - from);
     header.latest_index = 2;
 
-    const uint32_t padding_at = format::kFileHeaderOffset + sizeof header;
-    put(first_slot_ + format::kFileHeaderOffset, header);
-    put(first_slot_ + padding_at, format::make_padding(format::kFirstJournalOffset - padding_at));
-    put_journal_frame(first_slot_ + format::kFirstJournalOffset, format::kFirstPcsOffset - format::kFirstJournalOffset);
-    put_pcs_frame(first_slot_ + format::kFirstPcsOffset, format::kFirstRawOffset - format::kFirstPcsOffset);
+    // From the back: the header comes last and makes all of it visible.
     for (uint32_t at = format::kFirstRawOffset; at < kSlotBytes; at += format::kRawBufferBytes)
         put_raw_frame(first_slot_ + at, format::kRawBufferBytes);
-    publish(first_slot_, SlotKind::start, os::tid());
+    put_pcs_frame(first_slot_ + format::kFirstPcsOffset, format::kFirstRawOffset - format::kFirstPcsOffset);
+    put_journal_frame(first_slot_ + format::kFirstJournalOffset, format::kFirstPcsOffset - format::kFirstJournalOffset);
+    const uint32_t padding_at = format::kFileHeaderOffset + sizeof header;
+    put(first_slot_ + padding_at, format::make_padding(format::kFirstJournalOffset - padding_at));
+    publish_frame(first_slot_ + format::kFileHeaderOffset, header);
 }
 
-// Reserves the space first: a write to a mapped page that the disk has no room for would be a SIGBUS in the host.
-bool TraceFile::extend(int fd, uint64_t bytes) noexcept
+// Adds an empty slot to the file. The space is reserved first: a write to a mapped page that the disk has no room for
+// would be a SIGBUS in the host. The size changes only then, and the slot's frames follow at once, so that a process
+// that is killed leaves a file that zstd does not accept only if it is killed between these two calls.
+bool TraceFile::extend(int fd, SlotKind kind, uint32_t owner_tid) noexcept
 {
     const uint64_t from = slot_count_ * kSlotBytes;
     // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
-    if (from + bytes > os::file_size_limit()) {
+    if (from + kSlotBytes > os::file_size_limit()) {
         error_ = -EFBIG;
         return false;
     }
-    long result = os::allocate(fd, from, bytes);
-    if (result == -EOPNOTSUPP || result == -ENOSYS) {
+    struct {
+        format::SlotHeader header;
+        format::PaddingHeader rest;
+    } first{};
+    first.header.frame = format::make_frame(format::FrameKind::slot, sizeof first.header);
+    first.header.trace_id = trace_id_;
+    first.header.sequence = slot_count_ + 1;
+    first.header.kind = kind;
+    first.header.owner_tid = owner_tid;
+    first.header.checksum = format::checksum(&first.header, offsetof(format::SlotHeader, checksum));
+    first.rest = format::make_padding(kSlotBytes - sizeof first.header);
+
+    long result = os::reserve(fd, from, kSlotBytes);
+    const bool can_reserve = result != -EOPNOTSUPP && result != -ENOSYS;
+    if (!can_reserve || result >= 0) result = os::truncate(fd, from + kSlotBytes);
+    if (result >= 0) result = os::write_at(fd, &first, sizeof first, from);
+    if (!can_reserve) {
         // A file system without reservations: writing zeros takes the blocks.
         static constexpr std::byte zeros[4096] = {};
-        result = 0;
-        for (uint64_t done = 0; done < bytes && result >= 0; done += sizeof zeros) {
-            result = os::write_at(fd, zeros, sizeof zeros, from + done);
-            if (result >= 0 && result != sizeof zeros) result = -ENOSPC;
+        for (uint64_t at = sizeof first; at < kSlotBytes && result >= 0; at += static_cast<uint64_t>(result)) {
+            const uint64_t left = kSlotBytes - at;
+            result = os::write_at(fd, zeros, left < sizeof zeros ? left : sizeof zeros, from + at);
+            if (result == 0) result = -ENOSPC;
         }
     }
     if (result >= 0) return true;
@@ -168,25 +194,25 @@ bool TraceFile::extend(int fd, uint64_t bytes) noexcept
 
 std::byte* TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
+    extending_.store(true, std::memory_order_release);
     const int own = fd >= 0 ? fd : open_again();
-    if (own < 0) {
-        error_ = own;
-        return nullptr;
-    }
     std::byte* slot = nullptr;
-    if (extend(own, kSlotBytes)) {
+    if (own < 0)
+        error_ = own;
+    else if (extend(own, kind, owner_tid)) {
         slot = static_cast<std::byte*>(os::map_file(own, slot_count_ * kSlotBytes, kSlotBytes));
         if (slot == nullptr) {
             error_ = -ENOMEM;
             os::truncate(own, slot_count_ * kSlotBytes);
         }
     }
-    if (fd < 0) os::close(own);
-    if (slot == nullptr) return nullptr;
-    ++slot_count_;
-    remember(slot);
-    lay_out(slot, kind);
-    publish(slot, kind, owner_tid);
+    if (fd < 0 && own >= 0) os::close(own);
+    if (slot != nullptr) {
+        ++slot_count_;
+        remember(slot);
+        lay_out(slot, kind);
+    }
+    extending_.store(false, std::memory_order_release);
     return slot;
 }
 
@@ -196,9 +222,9 @@ void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
     const uint64_t body_bytes = kSlotBytes - sizeof(format::SlotHeader);
     switch (kind) {
     case SlotKind::raw_events:
-        put_raw_frame(body, format::kRawBufferBytes - sizeof(format::SlotHeader));
         for (uint32_t at = format::kRawBufferBytes; at < kSlotBytes; at += format::kRawBufferBytes)
             put_raw_frame(slot + at, format::kRawBufferBytes);
+        put_raw_frame(body, format::kRawBufferBytes - sizeof(format::SlotHeader));
         break;
     case SlotKind::pcs:
         put_pcs_frame(body, body_bytes);
@@ -207,24 +233,15 @@ void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
         put_journal_frame(body, body_bytes);
         break;
     default:
-        put(body, format::make_padding(body_bytes));
-        break;
+        break; // padding, as it was added
     }
 }
 
-// Until the last store the slot begins with a zero word, which a reader takes as unused.
-void TraceFile::publish(std::byte* slot, SlotKind kind, uint32_t owner_tid) noexcept
+void TraceFile::wait_until_whole() const noexcept
 {
-    format::SlotHeader header{};
-    header.frame = format::make_frame(format::FrameKind::slot, sizeof header);
-    header.trace_id = trace_id_;
-    header.sequence = slot_count_;
-    header.kind = kind;
-    header.owner_tid = owner_tid;
-    header.checksum = format::checksum(&header, offsetof(format::SlotHeader, checksum));
-    std::memcpy(slot + 8, reinterpret_cast<const std::byte*>(&header) + 8, sizeof header - 8);
-    const auto first = std::bit_cast<uint64_t>(format::PaddingHeader{header.frame.magic, header.frame.content_bytes});
-    std::atomic_ref(*reinterpret_cast<uint64_t*>(slot)).store(first, std::memory_order_release);
+    constexpr int kMostMilliseconds = 200;
+    for (int waited = 0; waited < kMostMilliseconds && extending_.load(std::memory_order_acquire); ++waited)
+        os::sleep_ms(1);
 }
 
 // The writer adds slots while a host thread that helps it may close one, so the entries are atomic.
@@ -280,6 +297,7 @@ void TraceFile::reset(bool keep_addresses) noexcept
     first_slot_ = nullptr;
     slot_count_ = 0;
     error_ = 0;
+    extending_.store(false, std::memory_order_relaxed);
     path_.clear();
 }
 

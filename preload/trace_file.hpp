@@ -12,6 +12,7 @@
 #include "preload/settings.hpp"
 #include "preload/text.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,6 +46,8 @@ public:
     // Extends the file by a slot and maps it; nullptr when that can't be had. fd: open for the file, or -1 to open it
     // for the moment. The slot is laid out for its kind: raw buffer frames, an empty journal or pcs frame, or padding.
     [[nodiscard]] std::byte* add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
+    // Waits, for a fifth of a second at most, until nobody is extending the file: before the process ends.
+    void wait_until_whole() const noexcept;
     // Unmaps a slot that is complete.
     void close_slot(std::byte* slot) noexcept;
     // A descriptor for the file, checked to be the one that was created; or -errno.
@@ -54,10 +57,9 @@ public:
     void note_time(const Clock& clock) noexcept;
 
 private:
-    [[nodiscard]] bool extend(int fd, uint64_t bytes) noexcept;
+    [[nodiscard]] bool extend(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
     void lay_out_first_slot(const Settings& settings, const Clock& clock, uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
-    void publish(std::byte* slot, format::SlotKind kind, uint32_t owner_tid) noexcept;
     void remember(std::byte* slot) noexcept;
 
     static constexpr uint32_t kMostMapped = 65'536; // slots; those that stay mapped are raw, pcs and journal ones
@@ -69,6 +71,7 @@ private:
     uint64_t trace_id_ = 0;
     uint64_t slot_count_ = 0;
     int error_ = 0;
+    std::atomic<bool> extending_{false};
     std::byte** mapped_ = nullptr; // addresses of mapped slots; nullptr: an entry not in use
     uint32_t mapped_end_ = 0;
 };
