@@ -115,7 +115,7 @@ std::vector<std::string> take_program(const CLI::App& app, std::vector<std::stri
     auto at = chosen + 1;
     while (at != arguments.end() && at->starts_with('-') && *at != "--") {
         const CLI::Option* option = command->get_option_no_throw(*at); // null: unknown, or "--name=value"
-        const bool has_value = option != nullptr && option->get_type_size() > 0;
+        const bool has_value = option != nullptr && option->get_items_expected_min() > 0;
         at += has_value && at + 1 != arguments.end() ? 2 : 1;
     }
     std::vector<std::string> program(at, arguments.end());

@@ -62,7 +62,7 @@ std::optional<std::string> elf_fault(std::ifstream& input)
 {
     Elf64_Ehdr header{};
     if (!read_at(input, 0, header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
-        return "is neither an ELF program nor a script";
+        return std::nullopt; // execvp gives it to the shell, or says what is wrong
     }
     if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) {
         return "is a program for another architecture than libleak.so";

@@ -5,6 +5,7 @@
 #include "analyzer/report/frame_kind.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace leak::analyzer {
 namespace {
@@ -32,8 +33,10 @@ std::string verdict(const LeakReport& report, const Paint& paint)
     const std::string noun(noun_of(report.by));
     const std::string places = plural(unfreed.sites.size() + unfreed.small_sites, noun, noun + "s");
     if (unfreed.blocks == 0) {
-        const std::string lossy = report.info.gap_events > 0 ? " of what was recorded" : "";
-        return run + ": " + paint.good("nothing stays behind") + lossy + ".";
+        const bool user_hid = std::ranges::any_of(report.suppressed, std::logical_not{}, &SuppressedCount::built_in);
+        return run + ": " + paint.good("nothing stays behind") +
+               (report.info.gap_events > 0 ? " of what was recorded" : "") +
+               (user_hid ? " but what the suppressions hide" : "") + ".";
     }
     const std::string amount =
         paint.bad(bytes_words(unfreed.bytes)) + " in " + plural(unfreed.blocks, "block", "blocks");
