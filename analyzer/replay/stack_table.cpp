@@ -6,6 +6,15 @@ namespace leak::analyzer {
 
 StackId StackTable::child(StackId caller, Pc pc)
 {
+    const StackId last = nodes_[caller.value].last_child;
+    if (last.value != 0 && nodes_[last.value].pc == pc) return last;
+    const StackId id = find_or_add(caller, pc);
+    nodes_[caller.value].last_child = id;
+    return id;
+}
+
+StackId StackTable::find_or_add(StackId caller, Pc pc)
+{
     if (places_.size() < 2 * (nodes_.size() + 1)) grow();
     size_t place = home_of(caller, pc);
     for (; places_[place] != 0; place = (place + 1) & (places_.size() - 1)) {
@@ -14,7 +23,7 @@ StackId StackTable::child(StackId caller, Pc pc)
     }
     const StackId id{static_cast<uint32_t>(nodes_.size())};
     places_[place] = id.value;
-    nodes_.push_back({pc, caller});
+    nodes_.push_back({pc, caller, {}});
     return id;
 }
 

@@ -28,8 +28,10 @@ private:
     struct Node {
         Pc pc;
         StackId caller;
+        StackId last_child; // that was asked for: the same path is walked again and again
     };
 
+    [[nodiscard]] StackId find_or_add(StackId caller, Pc pc);
     void grow();
     [[nodiscard]] size_t home_of(StackId caller, Pc pc) const;
 
