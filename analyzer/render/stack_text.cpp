@@ -118,10 +118,10 @@ std::vector<Line> folded_lines(const std::vector<Frame>& stack, const StackStyle
         if (own != at) {
             std::span<const Frame> run{at, own};
             // Where a library did much on its own, that "the program called it" says too little: who allocated, too.
-            if (at == frames.begin() && run.size() > kLongRun) {
-                const auto worker = std::find_if_not(at, own, is_runtime_frame);
-                lines.push_back(line_of(worker == own ? run.front() : *worker, style));
-                run = run.subspan(static_cast<size_t>((worker == own ? at : worker) - at) + 1);
+            const auto worker = std::find_if_not(at, own, is_runtime_frame);
+            if (at == frames.begin() && run.size() > kLongRun && worker != own) {
+                lines.push_back(line_of(*worker, style));
+                run = run.subspan(static_cast<size_t>(worker - at) + 1);
             }
             if (!run.empty()) {
                 lines.push_back(fold(run, style));

@@ -43,6 +43,21 @@ TEST_CASE("runs of library frames fold to what the program called, start-up fram
                              "main                             src/main.cpp:12\n");
 }
 
+TEST_CASE("of a long run of library frames the one that allocated is shown too, unless it is the runtime's")
+{
+    const std::string engine = "/usr/lib/libengine.so.1";
+    std::vector<Frame> stack = {in_module(kLibc, "strdup"), in_module(engine, "grow")};
+    stack.insert(stack.end(), 12, in_module(engine, "step"));
+    stack.push_back(in_module(engine, "run"));
+    stack.push_back(frame("main", "/home/x/app/main.cpp", 3));
+    CHECK(text_of(stack) == "grow     libengine.so.1\n"
+                            "via run  libengine.so.1 (13 frames)\n"
+                            "main     main.cpp:3\n");
+    std::vector<Frame> runtime(12, in_module(kLibc, "step"));
+    runtime.push_back(frame("main", "/home/x/app/main.cpp", 3));
+    CHECK(text_of(runtime) == "via step  libc.so.6 (12 frames)\nmain      main.cpp:3\n");
+}
+
 TEST_CASE("full unfolds everything")
 {
     const std::string text = text_of(kStack, true);
