@@ -111,14 +111,17 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
         os::remove(path_.c_str());
         return false;
     }
-    first_slot_ = slot;
     slot_count_ = 1;
     remember(slot);
-    lay_out_first_slot(settings, clock, start_unix_ns);
+    lay_out_first_slot(slot, settings, clock, start_unix_ns);
+    // Last: from here on a signal handler counts what it loses in the header.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    first_slot_ = slot;
     return true;
 }
 
-void TraceFile::lay_out_first_slot(const Settings& settings, const Clock& clock, uint64_t start_unix_ns) noexcept
+void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
+                                   uint64_t start_unix_ns) noexcept
 {
     format::FileHeader header{};
     header.frame = format::make_frame(format::FrameKind::header, sizeof header);
@@ -142,12 +145,12 @@ void TraceFile::lay_out_first_slot(const Settings& settings, const Clock& clock,
 
     // From the back: the header comes last and makes all of it visible.
     for (uint32_t at = format::kFirstRawOffset; at < kSlotBytes; at += format::kRawBufferBytes)
-        put_raw_frame(first_slot_ + at, format::kRawBufferBytes);
-    put_pcs_frame(first_slot_ + format::kFirstPcsOffset, format::kFirstRawOffset - format::kFirstPcsOffset);
-    put_journal_frame(first_slot_ + format::kFirstJournalOffset, format::kFirstPcsOffset - format::kFirstJournalOffset);
+        put_raw_frame(slot + at, format::kRawBufferBytes);
+    put_pcs_frame(slot + format::kFirstPcsOffset, format::kFirstRawOffset - format::kFirstPcsOffset);
+    put_journal_frame(slot + format::kFirstJournalOffset, format::kFirstPcsOffset - format::kFirstJournalOffset);
     const uint32_t padding_at = format::kFileHeaderOffset + sizeof header;
-    put(first_slot_ + padding_at, format::make_padding(format::kFirstJournalOffset - padding_at));
-    publish_frame(first_slot_ + format::kFileHeaderOffset, header);
+    put(slot + padding_at, format::make_padding(format::kFirstJournalOffset - padding_at));
+    publish_frame(slot + format::kFileHeaderOffset, header);
 }
 
 // Adds an empty slot to the file. The space is reserved first: a write to a mapped page that the disk has no room for

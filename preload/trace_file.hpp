@@ -58,7 +58,8 @@ public:
 
 private:
     [[nodiscard]] bool extend(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
-    void lay_out_first_slot(const Settings& settings, const Clock& clock, uint64_t start_unix_ns) noexcept;
+    void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
+                            uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
     void remember(std::byte* slot) noexcept;
 
