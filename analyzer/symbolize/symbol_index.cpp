@@ -35,7 +35,11 @@ SymbolIndex::SymbolIndex(Dwfl_Module* module)
         if (name == nullptr || *name == '\0' || section == SHN_UNDEF || address == 0) {
             continue;
         }
-        if (type == STT_FUNC || type == STT_GNU_IFUNC) {
+        // The start-up files' unsized symbols (frame_dummy, _init) would claim everything up to the next name.
+        const bool start_up =
+            symbol.st_size == 0 && (GELF_ST_BIND(symbol.st_info) == STB_LOCAL || std::strcmp(name, "_init") == 0 ||
+                                    std::strcmp(name, "_fini") == 0);
+        if ((type == STT_FUNC || type == STT_GNU_IFUNC) && !start_up) {
             symbols_.push_back({address, address + symbol.st_size, name, rank_of(symbol, name)});
         }
     }
