@@ -81,23 +81,44 @@ bool one_sided(const std::vector<Pair>& pairs)
     return std::ranges::all_of(pairs, has_before) || std::ranges::none_of(pairs, has_before);
 }
 
-// Edited files shift their lines: what is left over on one side each and agrees on everything but lines is one site.
+std::vector<uint32_t> lines_of(const Sites::iterator& place)
+{
+    const Pair& pair = place->second.front();
+    std::vector<uint32_t> lines;
+    for (const Frame& frame : (pair.after != nullptr ? pair.after : pair.before)->frames) {
+        lines.push_back(frame.line);
+    }
+    return lines;
+}
+
+struct Leftovers {
+    std::vector<Sites::iterator> before;
+    std::vector<Sites::iterator> after;
+};
+
+// Edited files shift their lines and seldom reorder them: leftovers that agree on everything but lines, equally many on
+// each side, are paired in the order of their lines.
 void join_shifted_lines(Sites& sites, const LeakReport& before, const LeakReport& after)
 {
-    std::map<std::string, std::vector<Sites::iterator>> leftovers;
+    std::map<std::string, Leftovers> leftovers;
     for (auto at = sites.begin(); at != sites.end(); ++at) {
-        if (one_sided(at->second)) {
-            const Pair& pair = at->second.front();
-            leftovers[pair.after != nullptr ? site_key(*pair.after, after.info.exe, false)
-                                            : site_key(*pair.before, before.info.exe, false)]
-                .push_back(at);
+        const Pair& pair = at->second.front();
+        if (one_sided(at->second) && pair.after != nullptr) {
+            leftovers[site_key(*pair.after, after.info.exe, false)].after.push_back(at);
+        } else if (one_sided(at->second)) {
+            leftovers[site_key(*pair.before, before.info.exe, false)].before.push_back(at);
         }
     }
-    for (const auto& [key, group] : leftovers) {
-        if (group.size() == 2 &&
-            (group[0]->second.front().before != nullptr) != (group[1]->second.front().before != nullptr)) {
-            group[0]->second.insert(group[0]->second.end(), group[1]->second.begin(), group[1]->second.end());
-            sites.erase(group[1]);
+    for (auto& [key, group] : leftovers) {
+        if (group.before.size() != group.after.size()) {
+            continue;
+        }
+        std::ranges::sort(group.before, {}, lines_of);
+        std::ranges::sort(group.after, {}, lines_of);
+        for (size_t i = 0; i < group.before.size(); ++i) {
+            auto& joined = group.before[i]->second;
+            joined.insert(joined.end(), group.after[i]->second.begin(), group.after[i]->second.end());
+            sites.erase(group.after[i]);
         }
     }
 }

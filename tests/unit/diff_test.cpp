@@ -59,7 +59,7 @@ TEST_CASE("a library is the same in another version")
     CHECK(diff.sites.size() == 1);
 }
 
-TEST_CASE("a site whose lines moved is paired when it is the only one left on each side")
+TEST_CASE("a site whose lines moved is paired with the one left on the other side")
 {
     const LeakDiff diff = diff_of({at_line(10, 1, 100)}, {at_line(14, 3, 300)});
     REQUIRE(diff.sites.size() == 1);
@@ -67,7 +67,16 @@ TEST_CASE("a site whose lines moved is paired when it is the only one left on ea
     CHECK(diff.sites[0].frames[0].line == 14);
 }
 
-TEST_CASE("lines that could be paired in several ways are not")
+TEST_CASE("equally many moved sites are paired in the order of their lines")
+{
+    const LeakDiff diff =
+        diff_of({at_line(9, 1, 100), at_line(20, 2, 200)}, {at_line(24, 2, 200), at_line(13, 1, 100)});
+    REQUIRE(diff.sites.size() == 2);
+    CHECK(diff.sites[0].status == SiteStatus::same);
+    CHECK(diff.sites[1].status == SiteStatus::same);
+}
+
+TEST_CASE("moved sites of which one side has more are not paired")
 {
     const LeakDiff diff = diff_of({at_line(10, 1, 100), at_line(20, 1, 100)}, {at_line(14, 3, 300)});
     CHECK(diff.sites.size() == 3);
