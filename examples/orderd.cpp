@@ -1,7 +1,9 @@
 // orderd: an order service in miniature, with the leaks such services have. Traced by scripts/quickstart.
 //
-//   - SessionStore::open      a session for every client that ever came; nothing closes them           (grows with load)
-//   - HealthCheck::run        every check opens one more session, also when there is no load            (grows for ever)
+//   - SessionStore::open      a session for every client that ever came; nothing closes them           (grows with
+//   load)
+//   - HealthCheck::run        every check opens one more session, also when there is no load            (grows for
+//   ever)
 //   - HeaderParser::parse     the parsed header is forgotten when the request turns out malformed       (error path)
 //   - PriceCache              holds at most 500 prices and gives back the oldest: memory in use, not a leak
 //

@@ -5,7 +5,10 @@
 
 namespace {
 
-bool is_aligned(const void* block, size_t alignment) { return reinterpret_cast<uintptr_t>(block) % alignment == 0; }
+bool is_aligned(const void* block, size_t alignment)
+{
+    return reinterpret_cast<uintptr_t>(block) % alignment == 0;
+}
 
 HOST_FRAME void* aligned_to(size_t alignment, size_t bytes)
 {

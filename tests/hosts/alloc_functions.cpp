@@ -15,21 +15,48 @@ template <typename Allocate> void one_of_two(Allocate allocate)
     free(freed);
 }
 
-HOST_FRAME void* by_malloc() { return keep(malloc(101)); }
-HOST_FRAME void* by_calloc() { return keep(calloc(3, 34)); }
-HOST_FRAME void* by_realloc() { return keep(realloc(nullptr, 103)); }
-HOST_FRAME void* by_reallocarray() { return keep(reallocarray(nullptr, 4, 26)); }
+HOST_FRAME void* by_malloc()
+{
+    return keep(malloc(101));
+}
+HOST_FRAME void* by_calloc()
+{
+    return keep(calloc(3, 34));
+}
+HOST_FRAME void* by_realloc()
+{
+    return keep(realloc(nullptr, 103));
+}
+HOST_FRAME void* by_reallocarray()
+{
+    return keep(reallocarray(nullptr, 4, 26));
+}
 HOST_FRAME void* by_posix_memalign()
 {
     void* block = nullptr;
     HOST_CHECK(posix_memalign(&block, 64, 105) == 0);
     return keep(block);
 }
-HOST_FRAME void* by_aligned_alloc() { return keep(aligned_alloc(64, 192)); }
-HOST_FRAME void* by_memalign() { return keep(memalign(32, 107)); }
-HOST_FRAME void* by_valloc() { return keep(valloc(108)); }
-HOST_FRAME void* by_pvalloc() { return keep(pvalloc(109)); }
-HOST_FRAME void* by_strdup() { return keep(strdup("twelve bytes")); }
+HOST_FRAME void* by_aligned_alloc()
+{
+    return keep(aligned_alloc(64, 192));
+}
+HOST_FRAME void* by_memalign()
+{
+    return keep(memalign(32, 107));
+}
+HOST_FRAME void* by_valloc()
+{
+    return keep(valloc(108));
+}
+HOST_FRAME void* by_pvalloc()
+{
+    return keep(pvalloc(109));
+}
+HOST_FRAME void* by_strdup()
+{
+    return keep(strdup("twelve bytes"));
+}
 
 } // namespace
 

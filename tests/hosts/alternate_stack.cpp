@@ -6,9 +6,15 @@
 
 namespace {
 
-HOST_FRAME void* made_on_alternate_stack(size_t bytes) { return keep(malloc(bytes)); }
+HOST_FRAME void* made_on_alternate_stack(size_t bytes)
+{
+    return keep(malloc(bytes));
+}
 
-HOST_FRAME void on_user_signal(int) { made_on_alternate_stack(54); }
+HOST_FRAME void on_user_signal(int)
+{
+    made_on_alternate_stack(54);
+}
 HOST_FRAME void on_overflow(int)
 {
     made_on_alternate_stack(55);

@@ -13,8 +13,14 @@ __attribute__((noinline)) static void* pool_take(size_t at, size_t bytes)
     return pool + at;
 }
 
-__attribute__((noinline)) static void not_recorded(void) { sink = malloc(400); }
-__attribute__((noinline)) static void recorded_again(void) { sink = malloc(500); }
+__attribute__((noinline)) static void not_recorded(void)
+{
+    sink = malloc(400);
+}
+__attribute__((noinline)) static void recorded_again(void)
+{
+    sink = malloc(500);
+}
 
 int main(void)
 {

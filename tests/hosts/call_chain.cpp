@@ -3,9 +3,18 @@
 
 namespace {
 
-HOST_FRAME void* inner(size_t bytes) { return keep(malloc(bytes)); }
-__attribute__((always_inline)) inline void* middle(size_t bytes) { return keep(inner(bytes + 1)); }
-HOST_FRAME void* outer(size_t bytes) { return keep(middle(bytes * 2)); }
+HOST_FRAME void* inner(size_t bytes)
+{
+    return keep(malloc(bytes));
+}
+__attribute__((always_inline)) inline void* middle(size_t bytes)
+{
+    return keep(inner(bytes + 1));
+}
+HOST_FRAME void* outer(size_t bytes)
+{
+    return keep(middle(bytes * 2));
+}
 
 HOST_FRAME void* deep(int levels)
 {
@@ -14,8 +23,14 @@ HOST_FRAME void* deep(int levels)
 }
 
 HOST_FRAME void* even(int levels);
-HOST_FRAME void* odd(int levels) { return keep(levels == 0 ? malloc(88) : even(levels - 1)); }
-HOST_FRAME void* even(int levels) { return keep(levels == 0 ? malloc(99) : odd(levels - 1)); }
+HOST_FRAME void* odd(int levels)
+{
+    return keep(levels == 0 ? malloc(88) : even(levels - 1));
+}
+HOST_FRAME void* even(int levels)
+{
+    return keep(levels == 0 ? malloc(99) : odd(levels - 1));
+}
 
 } // namespace
 

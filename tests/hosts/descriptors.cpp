@@ -6,8 +6,14 @@
 
 namespace {
 
-HOST_FRAME void* churn() { return keep(malloc(100)); }
-HOST_FRAME void* leak_once() { return keep(malloc(101)); }
+HOST_FRAME void* churn()
+{
+    return keep(malloc(100));
+}
+HOST_FRAME void* leak_once()
+{
+    return keep(malloc(101));
+}
 
 void make_events(int count)
 {

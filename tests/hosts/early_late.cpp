@@ -6,13 +6,34 @@ namespace {
 
 void* passed_on = nullptr;
 
-HOST_FRAME void* leak_in_constructor_function() { return keep(malloc(61)); }
-HOST_FRAME void* leak_in_static_constructor() { return keep(malloc(62)); }
-HOST_FRAME void* leak_in_main() { return keep(malloc(63)); }
-HOST_FRAME void* leak_in_atexit() { return keep(malloc(64)); }
-HOST_FRAME void* leak_in_static_destructor() { return keep(malloc(65)); }
-HOST_FRAME void* leak_in_destructor_function() { return keep(malloc(66)); }
-HOST_FRAME void* freed_later() { return keep(malloc(70)); }
+HOST_FRAME void* leak_in_constructor_function()
+{
+    return keep(malloc(61));
+}
+HOST_FRAME void* leak_in_static_constructor()
+{
+    return keep(malloc(62));
+}
+HOST_FRAME void* leak_in_main()
+{
+    return keep(malloc(63));
+}
+HOST_FRAME void* leak_in_atexit()
+{
+    return keep(malloc(64));
+}
+HOST_FRAME void* leak_in_static_destructor()
+{
+    return keep(malloc(65));
+}
+HOST_FRAME void* leak_in_destructor_function()
+{
+    return keep(malloc(66));
+}
+HOST_FRAME void* freed_later()
+{
+    return keep(malloc(70));
+}
 
 __attribute__((constructor)) void constructor_function()
 {

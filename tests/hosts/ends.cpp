@@ -9,10 +9,15 @@
 namespace {
 
 SharedCounter* counters;
-volatile bool paused;
 
-HOST_FRAME void* leak_until_the_end() { return keep(malloc(16)); }
-HOST_FRAME void* make_and_release() { return keep(malloc(48)); }
+HOST_FRAME void* leak_until_the_end()
+{
+    return keep(malloc(16));
+}
+HOST_FRAME void* make_and_release()
+{
+    return keep(malloc(48));
+}
 
 void one_round(SharedCounter& counter)
 {

@@ -8,8 +8,8 @@
 
 int main()
 {
-    for (const size_t bytes : {size_t{0}, size_t{1}, size_t{24}, size_t{25}, size_t{1000}, size_t{100000},
-                               size_t{10000000}}) {
+    for (const size_t bytes :
+         {size_t{0}, size_t{1}, size_t{24}, size_t{25}, size_t{1000}, size_t{100000}, size_t{10000000}}) {
         errno = 1234;
         void* block = keep(malloc(bytes));
         HOST_CHECK(errno == 1234);

@@ -3,7 +3,10 @@
 
 namespace {
 
-HOST_FRAME void* leak_then_exec(size_t left) { return keep(malloc(90 + left)); }
+HOST_FRAME void* leak_then_exec(size_t left)
+{
+    return keep(malloc(90 + left));
+}
 
 } // namespace
 

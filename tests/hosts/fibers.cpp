@@ -9,8 +9,14 @@ ucontext_t main_context, red_context, blue_context;
 alignas(64) char red_stack[64 * 1024];
 alignas(64) char blue_stack[64 * 1024];
 
-HOST_FRAME void* red_block() { return keep(malloc(35)); }
-HOST_FRAME void* blue_block() { return keep(malloc(36)); }
+HOST_FRAME void* red_block()
+{
+    return keep(malloc(35));
+}
+HOST_FRAME void* blue_block()
+{
+    return keep(malloc(36));
+}
 
 HOST_FRAME void red_deeper(int depth)
 {

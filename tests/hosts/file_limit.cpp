@@ -8,9 +8,18 @@
 namespace {
 
 volatile sig_atomic_t limit_signals = 0;
-void on_limit(int) { limit_signals = limit_signals + 1; }
-HOST_FRAME void* churn() { return keep(malloc(100)); }
-HOST_FRAME void* leak_under_limit() { return keep(malloc(34)); }
+void on_limit(int)
+{
+    limit_signals = limit_signals + 1;
+}
+HOST_FRAME void* churn()
+{
+    return keep(malloc(100));
+}
+HOST_FRAME void* leak_under_limit()
+{
+    return keep(malloc(34));
+}
 
 } // namespace
 

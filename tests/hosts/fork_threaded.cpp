@@ -11,8 +11,14 @@ namespace {
 
 std::atomic<bool> stop{false};
 
-HOST_FRAME void* churn() { return keep(malloc(80)); }
-HOST_FRAME void* leak_in_child_thread() { return keep(malloc(81)); }
+HOST_FRAME void* churn()
+{
+    return keep(malloc(80));
+}
+HOST_FRAME void* leak_in_child_thread()
+{
+    return keep(malloc(81));
+}
 
 void* busy(void*)
 {

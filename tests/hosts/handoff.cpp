@@ -18,9 +18,18 @@ struct alignas(64) Channel {
 };
 Channel channels[kThreads];
 
-HOST_FRAME void* make_block(size_t number) { return keep(malloc(16 + number % 200)); }
-HOST_FRAME void* remake_block(void* block, size_t number) { return keep(realloc(block, 16 + number % 400)); }
-HOST_FRAME void release_block(void* block) { free(block); }
+HOST_FRAME void* make_block(size_t number)
+{
+    return keep(malloc(16 + number % 200));
+}
+HOST_FRAME void* remake_block(void* block, size_t number)
+{
+    return keep(realloc(block, 16 + number % 400));
+}
+HOST_FRAME void release_block(void* block)
+{
+    free(block);
+}
 
 void* run(void* argument)
 {

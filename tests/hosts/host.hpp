@@ -46,12 +46,12 @@ inline void say(const char* format, ...)
 }
 
 // Ends the host with a line that says which promise was broken.
-#define HOST_CHECK(condition)                                                                                          \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            say("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);                              \
-            _exit(98);                                                                                                 \
-        }                                                                                                              \
+#define HOST_CHECK(condition)                                                             \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            say("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            _exit(98);                                                                    \
+        }                                                                                 \
     } while (false)
 
 // Counters that survive the host: a mapped file, one counter a thread, each on its own cache line.

@@ -16,8 +16,14 @@ HOST_FRAME void* jumped_over(int depth)
     return keep(jumped_over(depth - 1));
 }
 
-HOST_FRAME void* after_jump() { return keep(malloc(32)); }
-HOST_FRAME void* after_jump_deeper() { return keep(after_jump()); }
+HOST_FRAME void* after_jump()
+{
+    return keep(malloc(32));
+}
+HOST_FRAME void* after_jump_deeper()
+{
+    return keep(after_jump());
+}
 
 HOST_FRAME void jump(int depth)
 {

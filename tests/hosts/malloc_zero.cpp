@@ -5,10 +5,22 @@
 
 namespace {
 
-HOST_FRAME void* zero_by_malloc() { return keep(malloc(opaque(0))); }
-HOST_FRAME void* zero_by_calloc() { return keep(calloc(opaque(0), 8)); }
-HOST_FRAME void* zero_by_new() { return keep(::operator new(opaque(0))); }
-HOST_FRAME void* zero_by_new_array() { return keep(::operator new[](opaque(0))); }
+HOST_FRAME void* zero_by_malloc()
+{
+    return keep(malloc(opaque(0)));
+}
+HOST_FRAME void* zero_by_calloc()
+{
+    return keep(calloc(opaque(0), 8));
+}
+HOST_FRAME void* zero_by_new()
+{
+    return keep(::operator new(opaque(0)));
+}
+HOST_FRAME void* zero_by_new_array()
+{
+    return keep(::operator new[](opaque(0)));
+}
 
 } // namespace
 

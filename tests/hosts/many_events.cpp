@@ -5,8 +5,14 @@
 
 namespace {
 
-HOST_FRAME void* made_and_released(size_t round) { return keep(malloc(32 + round % 64)); }
-HOST_FRAME void* leaked_now_and_then() { return keep(malloc(24)); }
+HOST_FRAME void* made_and_released(size_t round)
+{
+    return keep(malloc(32 + round % 64));
+}
+HOST_FRAME void* leaked_now_and_then()
+{
+    return keep(malloc(24));
+}
 
 } // namespace
 

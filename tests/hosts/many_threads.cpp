@@ -9,7 +9,10 @@ namespace {
 
 std::atomic<int> detached_done{0};
 
-HOST_FRAME void leak_in_thread() { keep(malloc(24)); }
+HOST_FRAME void leak_in_thread()
+{
+    keep(malloc(24));
+}
 
 void* returning(void*)
 {

@@ -16,8 +16,8 @@ HOST_FRAME char* map_pages(size_t pages)
 
 int main()
 {
-    map_pages(5);                                         // stays
-    HOST_CHECK(munmap(map_pages(6), 6 * kPage) == 0);     // goes
+    map_pages(5);                                     // stays
+    HOST_CHECK(munmap(map_pages(6), 6 * kPage) == 0); // goes
     char* grown = map_pages(7);
     grown[0] = 'g';
     void* moved = mremap(grown, 7 * kPage, 300 * kPage, MREMAP_MAYMOVE);

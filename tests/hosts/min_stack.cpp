@@ -6,7 +6,10 @@
 
 namespace {
 
-HOST_FRAME void* leak_on_small_stack() { return keep(malloc(33)); }
+HOST_FRAME void* leak_on_small_stack()
+{
+    return keep(malloc(33));
+}
 
 void* run(void*)
 {

@@ -5,11 +5,26 @@
 
 namespace {
 
-HOST_FRAME void* new_for_free() { return keep(::operator new(301)); }
-HOST_FRAME void* malloc_for_delete() { return keep(malloc(302)); }
-HOST_FRAME void* array_for_delete() { return keep(::operator new[](303)); }
-HOST_FRAME void* new_for_array_delete() { return keep(::operator new(304)); }
-HOST_FRAME void* array_for_free() { return keep(::operator new[](305)); }
+HOST_FRAME void* new_for_free()
+{
+    return keep(::operator new(301));
+}
+HOST_FRAME void* malloc_for_delete()
+{
+    return keep(malloc(302));
+}
+HOST_FRAME void* array_for_delete()
+{
+    return keep(::operator new[](303));
+}
+HOST_FRAME void* new_for_array_delete()
+{
+    return keep(::operator new(304));
+}
+HOST_FRAME void* array_for_free()
+{
+    return keep(::operator new[](305));
+}
 
 } // namespace
 

@@ -7,16 +7,43 @@ namespace {
 
 constexpr std::align_val_t kAlignment{128};
 
-HOST_FRAME void* by_new() { return keep(::operator new(201)); }
-HOST_FRAME void* by_new_nothrow() { return keep(::operator new(202, std::nothrow)); }
-HOST_FRAME void* by_new_array() { return keep(::operator new[](203)); }
-HOST_FRAME void* by_new_array_nothrow() { return keep(::operator new[](204, std::nothrow)); }
-HOST_FRAME void* by_new_aligned() { return keep(::operator new(205, kAlignment)); }
-HOST_FRAME void* by_new_aligned_nothrow() { return keep(::operator new(206, kAlignment, std::nothrow)); }
-HOST_FRAME void* by_new_array_aligned() { return keep(::operator new[](207, kAlignment)); }
-HOST_FRAME void* by_new_array_aligned_nothrow() { return keep(::operator new[](208, kAlignment, std::nothrow)); }
+HOST_FRAME void* by_new()
+{
+    return keep(::operator new(201));
+}
+HOST_FRAME void* by_new_nothrow()
+{
+    return keep(::operator new(202, std::nothrow));
+}
+HOST_FRAME void* by_new_array()
+{
+    return keep(::operator new[](203));
+}
+HOST_FRAME void* by_new_array_nothrow()
+{
+    return keep(::operator new[](204, std::nothrow));
+}
+HOST_FRAME void* by_new_aligned()
+{
+    return keep(::operator new(205, kAlignment));
+}
+HOST_FRAME void* by_new_aligned_nothrow()
+{
+    return keep(::operator new(206, kAlignment, std::nothrow));
+}
+HOST_FRAME void* by_new_array_aligned()
+{
+    return keep(::operator new[](207, kAlignment));
+}
+HOST_FRAME void* by_new_array_aligned_nothrow()
+{
+    return keep(::operator new[](208, kAlignment, std::nothrow));
+}
 
-bool is_aligned(const void* block) { return reinterpret_cast<uintptr_t>(block) % 128 == 0; }
+bool is_aligned(const void* block)
+{
+    return reinterpret_cast<uintptr_t>(block) % 128 == 0;
+}
 
 HOST_FRAME void failing_forms()
 {

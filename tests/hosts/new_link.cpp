@@ -6,16 +6,28 @@
 
 namespace {
 
-HOST_FRAME void* leak_by_malloc() { return keep(malloc(111)); }
-HOST_FRAME void* leak_by_aligned_new() { return keep(::operator new(114, std::align_val_t{64})); }
-HOST_FRAME void* leak_by_new() { return keep(::operator new(112)); }
+HOST_FRAME void* leak_by_malloc()
+{
+    return keep(malloc(111));
+}
+HOST_FRAME void* leak_by_aligned_new()
+{
+    return keep(::operator new(114, std::align_val_t{64}));
+}
+HOST_FRAME void* leak_by_new()
+{
+    return keep(::operator new(112));
+}
 HOST_FRAME void* leak_by_aligned()
 {
     void* block = nullptr;
     HOST_CHECK(posix_memalign(&block, 256, 113) == 0);
     return keep(block);
 }
-HOST_FRAME void* churn(size_t bytes) { return keep(malloc(bytes)); }
+HOST_FRAME void* churn(size_t bytes)
+{
+    return keep(malloc(bytes));
+}
 
 } // namespace
 

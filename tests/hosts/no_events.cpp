@@ -1,2 +1,5 @@
 // Allocates nothing: leaves no file.
-int main() { return 3; }
+int main()
+{
+    return 3;
+}

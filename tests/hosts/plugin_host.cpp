@@ -9,7 +9,10 @@ namespace {
 
 using Run = void (*)(int);
 
-HOST_FRAME void* churn() { return keep(malloc(60)); }
+HOST_FRAME void* churn()
+{
+    return keep(malloc(60));
+}
 
 // Where it was loaded.
 uintptr_t use_plugin(const char* path, int blocks)

@@ -11,13 +11,34 @@ extern char** environ;
 
 namespace {
 
-HOST_FRAME void* leak_before() { return keep(malloc(71)); }
-HOST_FRAME void* leak_after() { return keep(malloc(72)); }
-HOST_FRAME void* leak_in_child() { return keep(malloc(73)); }
-HOST_FRAME void* given_to_child() { return keep(malloc(74)); }
-HOST_FRAME void* leak_in_grandchild() { return keep(malloc(75)); }
-HOST_FRAME void* leak_after_exec() { return keep(malloc(76)); }
-HOST_FRAME void* busy_block() { return keep(malloc(77)); }
+HOST_FRAME void* leak_before()
+{
+    return keep(malloc(71));
+}
+HOST_FRAME void* leak_after()
+{
+    return keep(malloc(72));
+}
+HOST_FRAME void* leak_in_child()
+{
+    return keep(malloc(73));
+}
+HOST_FRAME void* given_to_child()
+{
+    return keep(malloc(74));
+}
+HOST_FRAME void* leak_in_grandchild()
+{
+    return keep(malloc(75));
+}
+HOST_FRAME void* leak_after_exec()
+{
+    return keep(malloc(76));
+}
+HOST_FRAME void* busy_block()
+{
+    return keep(malloc(77));
+}
 
 void expect_status(pid_t child, int status)
 {

@@ -7,7 +7,10 @@
 
 namespace {
 
-HOST_FRAME void* churn() { return keep(malloc(90)); }
+HOST_FRAME void* churn()
+{
+    return keep(malloc(90));
+}
 
 } // namespace
 

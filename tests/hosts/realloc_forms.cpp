@@ -3,18 +3,42 @@
 
 namespace {
 
-HOST_FRAME void* first_block(size_t bytes) { return keep(malloc(bytes)); }
-HOST_FRAME void* grown_block(void* block, size_t bytes) { return keep(realloc(block, opaque(bytes))); }
-HOST_FRAME void* shrunk_block(void* block, size_t bytes) { return keep(realloc(block, opaque(bytes))); }
+HOST_FRAME void* first_block(size_t bytes)
+{
+    return keep(malloc(bytes));
+}
+HOST_FRAME void* grown_block(void* block, size_t bytes)
+{
+    return keep(realloc(block, opaque(bytes)));
+}
+HOST_FRAME void* shrunk_block(void* block, size_t bytes)
+{
+    return keep(realloc(block, opaque(bytes)));
+}
 HOST_FRAME void* array_block(void* block, size_t count, size_t bytes)
 {
     return keep(reallocarray(block, opaque(count), opaque(bytes)));
 }
-HOST_FRAME void* survivor_of_realloc() { return keep(malloc(77)); }
-HOST_FRAME void* survivor_of_reallocarray() { return keep(malloc(78)); }
-HOST_FRAME void* survivor_of_overflow() { return keep(malloc(79)); }
-HOST_FRAME void* freed_by_realloc() { return keep(malloc(80)); }
-HOST_FRAME void* zero_of_null() { return keep(realloc(nullptr, opaque(0))); }
+HOST_FRAME void* survivor_of_realloc()
+{
+    return keep(malloc(77));
+}
+HOST_FRAME void* survivor_of_reallocarray()
+{
+    return keep(malloc(78));
+}
+HOST_FRAME void* survivor_of_overflow()
+{
+    return keep(malloc(79));
+}
+HOST_FRAME void* freed_by_realloc()
+{
+    return keep(malloc(80));
+}
+HOST_FRAME void* zero_of_null()
+{
+    return keep(realloc(nullptr, opaque(0)));
+}
 
 HOST_FRAME void grow()
 {

@@ -14,13 +14,22 @@ volatile sig_atomic_t inside_allocator = 0;
 uint64_t handler_allocations = 0;
 uint64_t handler_mappings = 0;
 
-HOST_FRAME void* made_in_handler() { return keep(malloc(51)); }
-HOST_FRAME void* leaked_in_handler() { return keep(malloc(52)); }
+HOST_FRAME void* made_in_handler()
+{
+    return keep(malloc(51));
+}
+HOST_FRAME void* leaked_in_handler()
+{
+    return keep(malloc(52));
+}
 HOST_FRAME void* mapped_in_handler()
 {
     return mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
-HOST_FRAME void* made_in_main() { return keep(malloc(53)); }
+HOST_FRAME void* made_in_main()
+{
+    return keep(malloc(53));
+}
 
 HOST_FRAME void on_timer(int)
 {

@@ -8,7 +8,10 @@
 namespace {
 
 int signals_seen = 0;
-void on_signal(int) { ++signals_seen; }
+void on_signal(int)
+{
+    ++signals_seen;
+}
 
 int entries_of(const char* path)
 {

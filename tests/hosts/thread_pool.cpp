@@ -11,7 +11,10 @@
 
 namespace {
 
-HOST_FRAME void leaking_task() { keep(malloc(64)); }
+HOST_FRAME void leaking_task()
+{
+    keep(malloc(64));
+}
 HOST_FRAME void clean_task()
 {
     std::vector<std::string> texts;

@@ -13,11 +13,26 @@ pthread_key_t once_key;
 pthread_key_t rearming_key;
 int rearmed = 0;
 
-HOST_FRAME void* block_of_thread_local() { return keep(malloc(41)); }
-HOST_FRAME void* block_of_key() { return keep(malloc(42)); }
-HOST_FRAME void* block_of_rearming_key() { return keep(malloc(43)); }
-HOST_FRAME void* leak_in_thread_local_destructor() { return keep(malloc(44)); }
-HOST_FRAME void* leak_in_key_destructor() { return keep(malloc(45)); }
+HOST_FRAME void* block_of_thread_local()
+{
+    return keep(malloc(41));
+}
+HOST_FRAME void* block_of_key()
+{
+    return keep(malloc(42));
+}
+HOST_FRAME void* block_of_rearming_key()
+{
+    return keep(malloc(43));
+}
+HOST_FRAME void* leak_in_thread_local_destructor()
+{
+    return keep(malloc(44));
+}
+HOST_FRAME void* leak_in_key_destructor()
+{
+    return keep(malloc(45));
+}
 
 struct Owner {
     void* block = block_of_thread_local();
