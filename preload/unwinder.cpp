@@ -15,6 +15,10 @@ void Unwinder::init() noexcept
     dl_find_object found{};
     if (_dl_find_object(reinterpret_cast<void*>(&unw_backtrace), &found) == 0) isolate(*found.dlfo_link_map);
     unw_set_caching_policy(unw_local_addr_space, UNW_CACHE_PER_THREAD);
+    // What libunwind sets up once, under pthread_once: a signal handler's event that came in the middle of it would
+    // wait for ever for the code that it interrupted.
+    void* frames[1];
+    static_cast<void>(unw_backtrace(frames, 1));
 }
 
 uint32_t Unwinder::capture(void** frames, uint32_t capacity) const noexcept
