@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 1;
-inline constexpr uint16_t kVersionMinor = 0;
+inline constexpr uint16_t kVersionMinor = 1;
 
 enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6 };
 
@@ -145,7 +145,10 @@ struct FileHeader {
     uint64_t lost_events; // not recorded anywhere else in the file
     uint64_t threads_created;
     uint64_t writer_cpu_ns;
+    uint64_t slot_count; // stored when a new slot is whole; a shorter file was cut. Not in version 1.0
 };
+// Bytes of the file header as version 1.0 has it.
+inline constexpr size_t kFileHeaderBytes_1_0 = offsetof(FileHeader, slot_count);
 static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kFirstJournalOffset);
 static_assert(std::is_trivially_copyable_v<FileHeader>);
 

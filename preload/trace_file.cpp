@@ -142,6 +142,7 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     header.immutable_checksum = format::checksum(reinterpret_cast<const std::byte*>(&header) + from,
                                                  offsetof(format::FileHeader, immutable_checksum) - from);
     header.latest_index = 2;
+    header.slot_count = slot_count_;
 
     // From the back: the header comes last and makes all of it visible.
     for (uint32_t at = format::kFirstRawOffset; at < kSlotBytes; at += format::kRawBufferBytes)
@@ -214,6 +215,7 @@ std::byte* TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexce
         ++slot_count_;
         remember(slot);
         lay_out(slot, kind);
+        std::atomic_ref(header().slot_count).store(slot_count_, std::memory_order_release);
     }
     extending_.store(false, std::memory_order_release);
     return slot;

@@ -4,6 +4,7 @@
 #include "format/checksum.hpp"
 
 #include <bit>
+#include <cstring>
 #include <string>
 
 namespace leak::analyzer {
@@ -70,6 +71,9 @@ FileHeader read_file_header(const FileReader& file)
                         "the trace has format version " + version_text(header) + ", this leakan reads " +
                             std::to_string(format::kVersionMajor) +
                             ".x; use the leakan that belongs to the libleak.so that wrote it");
+    if (header.version_minor == 0) // behind its last field there is padding
+        std::memset(reinterpret_cast<std::byte*>(&header) + format::kFileHeaderBytes_1_0, 0,
+                    sizeof header - format::kFileHeaderBytes_1_0);
     if (!std::has_single_bit(header.slot_bytes) || header.slot_bytes < format::kMinSlotBytes ||
         header.slot_bytes > format::kMaxSlotBytes)
         throw UserError(file.path(), kFileHeaderOffset,

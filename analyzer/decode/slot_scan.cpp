@@ -85,7 +85,11 @@ void SlotScanner::scan_rest(Findings& found, bool live)
         found.append(std::move(of_slot));
         slots_.push_back(info);
     }
-    if (const uint64_t rest = size % header_.slot_bytes; rest != 0)
+    const uint64_t rest = size % header_.slot_bytes;
+    if (const uint64_t whole = size / header_.slot_bytes; whole < header_.slot_count)
+        found.damage.add(size, "the file was cut: " + std::to_string(whole) + " of its " +
+                                   std::to_string(header_.slot_count) + " slots are whole");
+    else if (rest != 0)
         found.damage.add(size, "the file ends inside a slot: " + std::to_string(header_.slot_bytes - rest) +
                                    " bytes are missing");
 }

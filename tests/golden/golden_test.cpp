@@ -127,6 +127,26 @@ TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gon
     CHECK(events_of(result.totals) == 326 - 101 - 40);
 }
 
+TEST_CASE("v1.1: the same answers as v1.0, and a count of slots")
+{
+    const ReplayResult old = replay("v1.0.zst");
+    const ReplayResult result = replay("v1.1.zst");
+    CHECK(result.info.damage.empty());
+    CHECK(result.info.complete);
+    CHECK(events_of(result.totals) == events_of(old.totals));
+    CHECK(bytes_of(result.unfreed) == bytes_of(old.unfreed));
+}
+
+TEST_CASE("v1.1, cut between two slots: said, though each slot is whole")
+{
+    const ReplayResult result = replay("v1.1-cut.zst");
+    CHECK(lines_of(result.info.damage) ==
+          std::vector<std::string>{"65536: the file was cut: 1 of its 2 slots are whole (0)",
+                                   "32768: thread 0: 2 event buffer(s) before this one are missing (0)",
+                                   "49152: thread 1: 2 event buffer(s) before this one are missing (0)"});
+    CHECK_FALSE(result.info.complete);
+}
+
 TEST_CASE("files that are no traces of this version are refused with a line that helps")
 {
     CHECK(refusal_of("empty.zst") == "offset 0: the file is empty; trace the program again, with room on the disk");

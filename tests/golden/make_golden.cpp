@@ -21,18 +21,14 @@ void write(const std::filesystem::path& path, Bytes bytes)
 void write_broken(const std::filesystem::path& directory)
 {
     using namespace leak;
-    auto image = test::golden_trace(test::TraceLayout::compact()).image();
-    // The second slot has the chunks; cut inside the third of them.
-    const size_t chunks = format::kMinSlotBytes + sizeof(format::SlotHeader);
-    write(directory / "v1.0-truncated.zst", Bytes(image).first(chunks + 484));
-    // In the zstd frame of the first chunk.
-    image[chunks + sizeof(format::EventChunkHeader) + 40] ^= std::byte{0x20};
-    write(directory / "v1.0-flipped.zst", image);
+    const auto image = test::golden_trace(test::TraceLayout::compact()).image();
+    write(directory / "v1.1-cut.zst", Bytes(image).first(format::kMinSlotBytes)); // behind its first slot
     constexpr std::string_view text = "#!/bin/sh\necho 'a script is no trace'\n";
     write(directory / "foreign.zst", std::as_bytes(std::span(text)));
     write(directory / "empty.zst", {});
     auto newer = test::golden_trace(test::TraceLayout::compact());
     newer.header.version_major = 2;
+    newer.header.version_minor = 0;
     write(directory / "v2.0-newer.zst", newer.image());
 }
 
@@ -44,7 +40,7 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "usage: make_golden DIRECTORY\n");
         return 2;
     }
-    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v1.0.zst");
+    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v1.1.zst");
     write_broken(argv[1]);
     return 0;
 }

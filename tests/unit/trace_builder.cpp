@@ -279,6 +279,8 @@ std::vector<std::byte> TraceBuilder::image()
     put_start_slot(add_slot(file, SlotKind::start));
     put_raw_buffers(file);
     put_chunks(file);
+    header.slot_count = slot_sequence_;
+    put(file.data() + kFileHeaderOffset, header);
     return file;
 }
 
