@@ -145,7 +145,11 @@ struct FileHeader {
     uint64_t lost_events; // not recorded anywhere else in the file
     uint64_t threads_created;
     uint64_t writer_cpu_ns;
-    uint64_t slot_count; // stored when a new slot is whole; a shorter file was cut. Not in version 1.0
+    // From here on not in version 1.0.
+    uint64_t slot_count;        // stored when a new slot is whole; a shorter file was cut
+    uint64_t libunwind_stacks;  // stacks that the preload's own unwinder left to libunwind
+    uint64_t verified_stacks;   // compared with libunwind's (LEAK_UNWIND=verify)
+    uint64_t stack_differences; // of those, the ones that were not the same
 };
 // Bytes of the file header as version 1.0 has it.
 inline constexpr size_t kFileHeaderBytes_1_0 = offsetof(FileHeader, slot_count);
@@ -226,7 +230,8 @@ enum class RecordType : uint16_t {
     recording_started = 9, // nothing
     recording_stopped = 10,
     exec = 11,    // path of the program
-    setting = 12, // NAME=value, as the process found it
+    setting = 12,          // NAME=value, as the process found it
+    stack_difference = 13, // StackDifferenceRecord, pcs of the preload's stack, pcs of libunwind's; ignorable
 };
 
 struct JournalHeader {
@@ -273,6 +278,13 @@ struct ThreadRecord {
     uint32_t thread_index; // from 0; never used again in the same trace
     uint32_t tid;
 };
+
+// Behind it the return addresses of both stacks as u64, each innermost first.
+struct StackDifferenceRecord {
+    uint32_t walked_frames;
+    uint32_t libunwind_frames;
+};
+inline constexpr uint32_t kMostDifferencesNoted = 8;
 
 inline constexpr uint32_t kMaxBuildIdBytes = 64;
 inline constexpr uint32_t kMaxStackDepth = 1024;

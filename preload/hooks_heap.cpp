@@ -14,17 +14,15 @@ using leak::format::EventKind;
 
 namespace {
 
-#define LEAK_CALLER __builtin_return_address(0)
-
 [[nodiscard]] uint8_t log2_of(size_t alignment) noexcept
 {
     return std::has_single_bit(alignment) ? static_cast<uint8_t>(std::countr_zero(alignment)) : uint8_t{0};
 }
 
-[[gnu::always_inline]] inline void* recorded(EventKind kind, void* block, size_t bytes, const void* caller,
+[[gnu::always_inline]] inline void* recorded(EventKind kind, void* block, size_t bytes, const HookFrame* hook,
                                              size_t alignment = 0) noexcept
 {
-    if (block != nullptr) record_allocation(kind, block, bytes, caller, log2_of(alignment));
+    if (block != nullptr) record_allocation(kind, block, bytes, hook, log2_of(alignment));
     return block;
 }
 
@@ -37,15 +35,15 @@ namespace {
     return block;
 }
 
-void* reallocate(EventKind kind, void* old, size_t bytes, const void* caller) noexcept
+void* reallocate(EventKind kind, void* old, size_t bytes, const HookFrame* hook) noexcept
 {
-    if (old == nullptr) return recorded(kind, real().realloc(nullptr, bytes), bytes, caller);
-    if (bootstrap_owns(old)) return recorded(kind, leave_bootstrap(old, bytes), bytes, caller);
+    if (old == nullptr) return recorded(kind, real().realloc(nullptr, bytes), bytes, hook);
+    if (bootstrap_owns(old)) return recorded(kind, leave_bootstrap(old, bytes), bytes, hook);
     // Before the call: once it has moved the block, another thread may be given the old address.
     record_release(EventKind::realloc_release, old);
     void* block = real().realloc(old, bytes);
     if (block != nullptr)
-        record_allocation(kind, block, bytes, caller);
+        record_allocation(kind, block, bytes, hook);
     else if (bytes != 0)
         record_undo(EventKind::realloc_undo, old);
     return block; // nullptr for 0 bytes: freed
@@ -62,17 +60,17 @@ void release(EventKind kind, void* block) noexcept
 
 LEAK_EXPORT void* malloc(size_t bytes) noexcept
 {
-    return recorded(EventKind::malloc_, real().malloc(bytes), bytes, LEAK_CALLER);
+    return recorded(EventKind::malloc_, real().malloc(bytes), bytes, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT void* calloc(size_t count, size_t bytes) noexcept
 {
-    return recorded(EventKind::calloc_, real().calloc(count, bytes), count * bytes, LEAK_CALLER);
+    return recorded(EventKind::calloc_, real().calloc(count, bytes), count * bytes, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT void* realloc(void* old, size_t bytes) noexcept
 {
-    return reallocate(EventKind::realloc_, old, bytes, LEAK_CALLER);
+    return reallocate(EventKind::realloc_, old, bytes, LEAK_HOOK_FRAME);
 }
 
 // glibc's own calls realloc, so forwarding would record it twice.
@@ -83,7 +81,7 @@ LEAK_EXPORT void* reallocarray(void* old, size_t count, size_t bytes) noexcept
         errno = ENOMEM;
         return nullptr;
     }
-    return reallocate(EventKind::reallocarray_, old, all, LEAK_CALLER);
+    return reallocate(EventKind::reallocarray_, old, all, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT void free(void* block) noexcept
@@ -104,28 +102,28 @@ LEAK_EXPORT void free_aligned_sized(void* block, size_t, size_t) noexcept
 LEAK_EXPORT int posix_memalign(void** result, size_t alignment, size_t bytes) noexcept
 {
     const int error = real().posix_memalign(result, alignment, bytes);
-    if (error == 0) recorded(EventKind::posix_memalign_, *result, bytes, LEAK_CALLER, alignment);
+    if (error == 0) recorded(EventKind::posix_memalign_, *result, bytes, LEAK_HOOK_FRAME, alignment);
     return error;
 }
 
 LEAK_EXPORT void* aligned_alloc(size_t alignment, size_t bytes) noexcept
 {
-    return recorded(EventKind::aligned_alloc_, real().aligned_alloc(alignment, bytes), bytes, LEAK_CALLER, alignment);
+    return recorded(EventKind::aligned_alloc_, real().aligned_alloc(alignment, bytes), bytes, LEAK_HOOK_FRAME, alignment);
 }
 
 LEAK_EXPORT void* memalign(size_t alignment, size_t bytes) noexcept
 {
-    return recorded(EventKind::memalign_, real().memalign(alignment, bytes), bytes, LEAK_CALLER, alignment);
+    return recorded(EventKind::memalign_, real().memalign(alignment, bytes), bytes, LEAK_HOOK_FRAME, alignment);
 }
 
 LEAK_EXPORT void* valloc(size_t bytes) noexcept
 {
-    return recorded(EventKind::valloc_, real().valloc(bytes), bytes, LEAK_CALLER, 4096);
+    return recorded(EventKind::valloc_, real().valloc(bytes), bytes, LEAK_HOOK_FRAME, 4096);
 }
 
 LEAK_EXPORT void* pvalloc(size_t bytes) noexcept
 {
-    return recorded(EventKind::pvalloc_, real().pvalloc(bytes), bytes, LEAK_CALLER, 4096);
+    return recorded(EventKind::pvalloc_, real().pvalloc(bytes), bytes, LEAK_HOOK_FRAME, 4096);
 }
 
 LEAK_EXPORT size_t malloc_usable_size(void* block) noexcept

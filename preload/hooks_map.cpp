@@ -13,17 +13,15 @@ using leak::format::EventKind;
 
 namespace {
 
-#define LEAK_CALLER __builtin_return_address(0)
-
 [[nodiscard]] void* map(void* hint, size_t bytes, int protection, int flags, int fd, off_t offset,
-                        const void* caller) noexcept
+                        const HookFrame* hook) noexcept
 {
     void* start = real().mmap(hint, bytes, protection, flags, fd, offset);
     if (start != MAP_FAILED) {
         uint8_t extra = static_cast<uint8_t>(protection & leak::format::kMapProtMask);
         if ((flags & MAP_PRIVATE) == 0) extra |= leak::format::kMapShared;
         if ((flags & MAP_ANONYMOUS) == 0) extra |= leak::format::kMapFile;
-        record_mapping(EventKind::mmap_, start, bytes, caller, extra);
+        record_mapping(EventKind::mmap_, start, bytes, hook, extra);
     }
     return start;
 }
@@ -32,12 +30,12 @@ namespace {
 
 LEAK_EXPORT void* mmap(void* hint, size_t bytes, int protection, int flags, int fd, off_t offset) noexcept
 {
-    return map(hint, bytes, protection, flags, fd, offset, LEAK_CALLER);
+    return map(hint, bytes, protection, flags, fd, offset, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT void* mmap64(void* hint, size_t bytes, int protection, int flags, int fd, off_t offset) noexcept
 {
-    return map(hint, bytes, protection, flags, fd, offset, LEAK_CALLER);
+    return map(hint, bytes, protection, flags, fd, offset, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT int munmap(void* start, size_t bytes) noexcept
@@ -57,7 +55,7 @@ LEAK_EXPORT void* mremap(void* old, size_t old_bytes, size_t bytes, int flags, .
     record_unmapping(EventKind::mremap_release, old, old_bytes);
     void* start = real().mremap(old, old_bytes, bytes, flags, target);
     if (start != MAP_FAILED)
-        record_mapping(EventKind::mremap_, start, bytes, LEAK_CALLER, 0);
+        record_mapping(EventKind::mremap_, start, bytes, LEAK_HOOK_FRAME, 0);
     else
         record_undo(EventKind::unmap_undo, old);
     return start;

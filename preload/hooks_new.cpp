@@ -16,7 +16,6 @@ using leak::format::EventKind;
 
 namespace {
 
-#define LEAK_CALLER __builtin_return_address(0)
 #define LEAK_NEW __attribute__((visibility("default")))
 
 // One form of operator new or delete and its real function, looked up when first needed.
@@ -102,7 +101,7 @@ constinit Form<std::new_handler()> g_get_new_handler("_ZSt15get_new_handlerv");
 
 // forward: calls the real function; it throws, or gives nullptr, as its form does.
 template <typename Forward> [[gnu::always_inline]] inline void*
-allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const void* caller, Forward forward)
+allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const HookFrame* hook, Forward forward)
 {
     const NewMode mode = new_mode(family_of(kind));
     if (mode == NewMode::plain) {
@@ -110,7 +109,7 @@ allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const void* c
         if (block == nullptr) [[unlikely]]
             block = try_with_handler(bytes, static_cast<size_t>(alignment));
         if (block == nullptr) return forward(); // fails once more, in the way of its form
-        record_allocation(kind, block, bytes, caller, log2_of(alignment));
+        record_allocation(kind, block, bytes, hook, log2_of(alignment));
         return block;
     }
     if (mode == NewMode::transparent) return forward();
@@ -118,7 +117,7 @@ allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const void* c
     void* block = forward();
     if (block == nullptr) return nullptr;
     if (t_local.recorded != block)
-        record_allocation(kind, block, bytes, caller, log2_of(alignment));
+        record_allocation(kind, block, bytes, hook, log2_of(alignment));
     else if (t_local.recorded_kind != kind) // it called malloc, which has recorded the block
         make_new_transparent(family_of(kind));
     return block;
@@ -143,39 +142,39 @@ constexpr std::align_val_t kDefault{0};
 
 LEAK_NEW void* operator new(size_t bytes)
 {
-    return allocate(EventKind::new_, bytes, kDefault, LEAK_CALLER, [&] { return g_new.get()(bytes); });
+    return allocate(EventKind::new_, bytes, kDefault, LEAK_HOOK_FRAME, [&] { return g_new.get()(bytes); });
 }
 LEAK_NEW void* operator new[](size_t bytes)
 {
-    return allocate(EventKind::new_array, bytes, kDefault, LEAK_CALLER, [&] { return g_new_array.get()(bytes); });
+    return allocate(EventKind::new_array, bytes, kDefault, LEAK_HOOK_FRAME, [&] { return g_new_array.get()(bytes); });
 }
 LEAK_NEW void* operator new(size_t bytes, const std::nothrow_t& tag) noexcept
 {
-    return allocate(EventKind::new_, bytes, kDefault, LEAK_CALLER, [&] { return g_new_nothrow.get()(bytes, tag); });
+    return allocate(EventKind::new_, bytes, kDefault, LEAK_HOOK_FRAME, [&] { return g_new_nothrow.get()(bytes, tag); });
 }
 LEAK_NEW void* operator new[](size_t bytes, const std::nothrow_t& tag) noexcept
 {
-    return allocate(EventKind::new_array, bytes, kDefault, LEAK_CALLER,
+    return allocate(EventKind::new_array, bytes, kDefault, LEAK_HOOK_FRAME,
                     [&] { return g_new_array_nothrow.get()(bytes, tag); });
 }
 LEAK_NEW void* operator new(size_t bytes, std::align_val_t alignment)
 {
-    return allocate(EventKind::new_aligned, bytes, alignment, LEAK_CALLER,
+    return allocate(EventKind::new_aligned, bytes, alignment, LEAK_HOOK_FRAME,
                     [&] { return g_new_aligned.get()(bytes, alignment); });
 }
 LEAK_NEW void* operator new[](size_t bytes, std::align_val_t alignment)
 {
-    return allocate(EventKind::new_array_aligned, bytes, alignment, LEAK_CALLER,
+    return allocate(EventKind::new_array_aligned, bytes, alignment, LEAK_HOOK_FRAME,
                     [&] { return g_new_array_aligned.get()(bytes, alignment); });
 }
 LEAK_NEW void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t& tag) noexcept
 {
-    return allocate(EventKind::new_aligned, bytes, alignment, LEAK_CALLER,
+    return allocate(EventKind::new_aligned, bytes, alignment, LEAK_HOOK_FRAME,
                     [&] { return g_new_aligned_nothrow.get()(bytes, alignment, tag); });
 }
 LEAK_NEW void* operator new[](size_t bytes, std::align_val_t alignment, const std::nothrow_t& tag) noexcept
 {
-    return allocate(EventKind::new_array_aligned, bytes, alignment, LEAK_CALLER,
+    return allocate(EventKind::new_array_aligned, bytes, alignment, LEAK_HOOK_FRAME,
                     [&] { return g_new_array_aligned_nothrow.get()(bytes, alignment, tag); });
 }
 

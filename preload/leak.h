@@ -15,18 +15,18 @@ extern "C" {
 #if defined(__PIC__) || defined(__PIE__)
 /* Weak: a null pointer where no library defines it. */
 #define LEAK_DECLARE(name, ...) __attribute__((weak)) void name(__VA_ARGS__);
-#define LEAK_CALL(name, type, ...)                                                                                     \
-    do {                                                                                                               \
-        if (name) name(__VA_ARGS__);                                                                                   \
+#define LEAK_CALL(name, type, ...)   \
+    do {                             \
+        if (name) name(__VA_ARGS__); \
     } while (0)
 #else
 /* In position-dependent code (-no-pie) the linker makes an undefined weak symbol null for good; so look it up. */
 #include <dlfcn.h>
 #define LEAK_DECLARE(name, ...)
-#define LEAK_CALL(name, type, ...)                                                                                     \
-    do {                                                                                                               \
-        void* leak_found = dlsym(0 /* RTLD_DEFAULT */, #name);                                                         \
-        if (leak_found) ((void (*)type)leak_found)(__VA_ARGS__);                                                       \
+#define LEAK_CALL(name, type, ...)                               \
+    do {                                                         \
+        void* leak_found = dlsym(0 /* RTLD_DEFAULT */, #name);   \
+        if (leak_found) ((void(*) type)leak_found)(__VA_ARGS__); \
     } while (0)
 #endif
 

@@ -20,6 +20,12 @@
 #error "libleak.so knows the system calls and registers of x86-64 only"
 #endif
 
+namespace leak::preload {
+
+inline constexpr size_t kPageBytes = 4096;
+
+} // namespace leak::preload
+
 namespace leak::preload::os {
 
 inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) noexcept
@@ -77,6 +83,13 @@ inline void unmap(void* at, size_t bytes) noexcept
 inline long advise(void* at, size_t bytes, int advice) noexcept
 {
     return call(SYS_madvise, word(at), static_cast<long>(bytes), advice);
+}
+// Whether the 8 bytes at an 8-byte boundary can be read. The kernel copies a signal set before it finds that there is
+// no such operation.
+[[nodiscard]] inline bool can_read(const void* at) noexcept
+{
+    constexpr long kNoOperation = -1;
+    return call(SYS_rt_sigprocmask, kNoOperation, word(at), 0, sizeof(uint64_t)) != -EFAULT;
 }
 inline void forbid(void* at, size_t bytes) noexcept
 {

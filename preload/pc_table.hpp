@@ -1,34 +1,38 @@
-// From code addresses to the pc ids of the event stream: one insert-only hash table.
+// From code addresses to the pc ids of the event stream and the rules to unwind from there: one insert-only hash table.
 //
 // find() is lock-free and safe in any hook; the rest needs the state lock. The ids and what they mean are in the trace
-// before an event can use them. Memory: 16 bytes a place in a table that is at most half full, and while it grows its
-// smaller predecessors, which readers may still be in.
+// before an event can use them. Memory: 20 bytes a place in a table that is 3/8 to 3/4 full, so at most 54 bytes a pc.
 #pragma once
 
 #include "format/layout.hpp"
+#include "preload/unwind_rule.hpp"
 
 #include <atomic>
 #include <cstdint>
 
 namespace leak::preload {
 
+struct PcInfo {
+    uint32_t id = 0; // 0: the pc is not known yet
+    UnwindRule rule;
+};
+
 class PcTable {
 public:
-    // 0: not known yet.
-    [[nodiscard]] uint32_t find(uint64_t pc) const noexcept;
+    [[nodiscard]] PcInfo find(uint64_t pc) const noexcept;
 
     // As the table has it now; false when the pc is not in it.
-    [[nodiscard]] bool look_up(uint64_t pc, uint32_t& id, uint32_t& module_index) const noexcept;
+    [[nodiscard]] bool look_up(uint64_t pc, PcInfo& info, uint32_t& module_index) const noexcept;
 
     // Gives `pc` the next id, replacing an entry that names another module. The caller has made sure of room in the
-    // trace (has_room). False: no memory.
-    [[nodiscard]] bool add(uint64_t pc, uint32_t module_index, uint32_t& id) noexcept;
+    // trace (has_room). info.rule goes in, info.id comes out. False: no memory.
+    [[nodiscard]] bool add(uint64_t pc, uint32_t module_index, PcInfo& info) noexcept;
 
     // Where the next ids are written in the trace.
     [[nodiscard]] bool has_room() const noexcept { return frame_ != nullptr && used_ < frame_->capacity; }
     void continue_in(format::PcsHeader& frame) noexcept;
 
-    // After dlclose: whatever is mapped at these addresses next gets new ids.
+    // After dlclose: whatever is mapped at these addresses next gets new ids and new rules.
     void forget_module(uint32_t module_index) noexcept;
 
     void reset() noexcept;
@@ -36,18 +40,26 @@ public:
 private:
     struct Place {
         std::atomic<uint64_t> pc; // 0: never used; kForgotten: nothing here any more
-        uint32_t id;
-        uint32_t module_index;
+        PcInfo info;
     };
+    static_assert(sizeof(Place) == 16);
+    // Followed by the places and then, for each place, the index of its module, which only slow paths need.
     struct Table {
         uint64_t places; // a power of two
+        uint64_t shift;  // 64 - log2(places)
         Place at[];
     };
     static constexpr uint64_t kForgotten = 1;
-    static constexpr uint64_t kFirstPlaces = 8192;
+    static constexpr unsigned kFirstPlacesLog2 = 13;
 
-    [[nodiscard]] static uint64_t bytes_of(uint64_t places) noexcept { return sizeof(Table) + places * sizeof(Place); }
-    [[nodiscard]] static uint64_t start_of(uint64_t pc, uint64_t places) noexcept;
+    [[nodiscard]] static uint64_t bytes_of(uint64_t places) noexcept
+    {
+        return sizeof(Table) + places * (sizeof(Place) + sizeof(uint32_t));
+    }
+    [[nodiscard]] static uint32_t& module_of(Table& table, const Place* place) noexcept
+    {
+        return reinterpret_cast<uint32_t*>(table.at + table.places)[place - table.at];
+    }
     [[nodiscard]] static Place* place_of(Table& table, uint64_t pc) noexcept;
     [[nodiscard]] bool grow() noexcept;
 
@@ -57,5 +69,27 @@ private:
     uint32_t used_ = 0;    // entries of frame_
     uint32_t next_id_ = 1; // 0 names no pc
 };
+
+// The place of `pc`, or the unused one where it would go. Fibonacci hashing (Knuth, TAOCP 3, 6.4): return addresses
+// differ in their low bits.
+inline PcTable::Place* PcTable::place_of(Table& table, uint64_t pc) noexcept
+{
+    for (uint64_t i = pc * 0x9e3779b97f4a7c15u >> table.shift;; i = (i + 1) & (table.places - 1)) {
+        // Acquire: pairs with the release in add(), so that the id of a pc found is the one stored before it.
+        const uint64_t found = table.at[i].pc.load(std::memory_order_acquire);
+        if (found == pc || found == 0) return &table.at[i];
+    }
+}
+
+inline PcInfo PcTable::find(uint64_t pc) const noexcept
+{
+    Table* table = table_.load(std::memory_order_acquire);
+    if (table == nullptr) return {};
+    const Place* place = place_of(*table, pc);
+    // The info first: the place may be forgotten meanwhile, and a table that was replaced turns into zeros.
+    const PcInfo info = place->info;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return place->pc.load(std::memory_order_acquire) == pc ? info : PcInfo();
+}
 
 } // namespace leak::preload

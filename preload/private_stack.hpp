@@ -7,7 +7,6 @@
 namespace leak::preload {
 
 inline constexpr size_t kPrivateStackBytes = 128 * 1024; // reserved; what is never touched costs nothing
-inline constexpr size_t kPageBytes = 4096;
 
 // The stack grows down from top(); a page that faults lies below it.
 class PrivateStack {

@@ -12,11 +12,11 @@ __thread ThreadLocal t_local;
 
 namespace {
 
-// Enters a nesting level for as long as an event is being recorded, and keeps errno. A signal handler that allocates
-// in between finds the level taken and uses the next.
+// Enters a nesting level for as long as an event is being recorded. A signal handler that allocates in between finds
+// the level taken and uses the next.
 class Recording {
 public:
-    Recording() noexcept : errno_(errno), level_(t_local.level++)
+    Recording() noexcept : level_(t_local.level++)
     {
         std::atomic_signal_fence(std::memory_order_seq_cst);
     }
@@ -24,7 +24,6 @@ public:
     {
         std::atomic_signal_fence(std::memory_order_seq_cst);
         --t_local.level;
-        errno = errno_;
     }
     Recording(const Recording&) = delete;
     Recording& operator=(const Recording&) = delete;
@@ -32,60 +31,107 @@ public:
     [[nodiscard]] uint32_t level() const noexcept { return level_; }
 
 private:
-    int errno_;
     uint32_t level_;
 };
 
-// The stack at the event, in stream.captured: [first, first + count) is the host's, innermost first.
+// The stack by libunwind, in stream.captured: [first, first + count) is the host's, innermost first.
 struct HostFrames {
     uint32_t first = 0;
     uint32_t count = 0;
     bool truncated = false;
 };
 
-[[nodiscard]] HostFrames capture(Stream& stream, const void* caller) noexcept
+[[nodiscard]] HostFrames capture(Stream& stream, const HookFrame& hook) noexcept
 {
     const uint32_t depth = g_tracer.settings.depth;
     const uint32_t got = g_tracer.unwinder.capture(stream.captured, depth + kOwnFrames);
+    auto* const caller = reinterpret_cast<void*>(hook.return_address);
     HostFrames frames;
     while (frames.first < got && stream.captured[frames.first] != caller && frames.first < kOwnFrames) ++frames.first;
     if (frames.first == got || frames.first == kOwnFrames) {
         // The walk did not come as far as the hook's caller: keep the one frame that is known.
-        stream.captured[0] = const_cast<void*>(caller);
+        stream.captured[0] = caller;
         return {0, 1, true};
     }
     frames.count = got - frames.first;
     if (frames.count > depth) {
         frames.count = depth;
         frames.truncated = true;
+    } else {
+        const auto outermost = reinterpret_cast<uint64_t>(stream.captured[got - 1]);
+        frames.truncated = g_tracer.pc_info(outermost).rule.kind() != UnwindRule::Kind::outermost;
     }
     return frames;
 }
 
-// The difference between the captured stack and the stream's previous one, which it replaces.
-[[nodiscard]] format::StackDelta take_stack(Stream& stream, const HostFrames& frames) noexcept
+[[nodiscard]] HostFrames follow_frame_pointers(Stream& stream, const HookFrame& hook) noexcept
 {
-    const auto outer = [&](uint32_t i) { // frame i, counted from the outermost
-        return reinterpret_cast<uint64_t>(stream.captured[frames.first + frames.count - 1 - i]);
-    };
-    uint32_t common = 0;
-    const uint64_t epoch = g_tracer.code_epoch();
-    if (stream.code_epoch == epoch) {
-        const uint32_t most = stream.depth < frames.count ? stream.depth : frames.count;
-        while (common < most && stream.pcs[common] == outer(common)) ++common;
+    HostFrames frames;
+    frames.count = stream.walk.follow_frame_pointers(hook, stream.captured, g_tracer.settings.depth, frames.truncated);
+    return frames;
+}
+
+void take(Stream& stream, const HostFrames& frames) noexcept
+{
+    stream.walk.take(stream.captured + frames.first, frames.count, frames.truncated,
+                     [](uint64_t pc) { return g_tracer.pc_info(pc).id; });
+}
+
+// Whether our own walk alone takes stacks now. While a dlclose() is under way what is known of code may be wrong.
+[[nodiscard]] inline bool can_walk(const Stream& stream) noexcept
+{
+    return stream.code_epoch == g_tracer.code_epoch() && g_tracer.settings.unwind == UnwindMode::automatic &&
+           !g_tracer.is_closing();
+}
+
+// Walks, and learns what the walk asks for. False: the stack is for libunwind.
+[[nodiscard]] bool walk_and_learn(Stream& stream, const HookFrame& hook) noexcept
+{
+    for (;;) {
+        switch (stream.walk.walk(hook, g_tracer.pcs, g_tracer.settings.depth)) {
+        case StackWalk::Result::done:
+            return true;
+        case StackWalk::Result::unknown_pc:
+            if (g_tracer.pc_info(stream.walk.blocked_on()).id == 0) return false;
+            break;
+        case StackWalk::Result::unknown_memory:
+            if (!stream.walk.reach(hook)) return false;
+            break;
+        case StackWalk::Result::no_rule:
+            return false;
+        }
     }
-    stream.code_epoch = epoch;
-    format::StackDelta delta;
-    delta.pop_count = stream.depth - common;
-    delta.push_count = frames.count - common;
-    delta.pushed_pc_ids = stream.pc_ids + common;
-    delta.truncated = frames.truncated;
-    for (uint32_t i = common; i < frames.count; ++i) {
-        stream.pcs[i] = outer(i);
-        stream.pc_ids[i] = g_tracer.pc_id(stream.pcs[i]);
+}
+
+// Compares the stack that was walked with the one that libunwind finds.
+void verify(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
+{
+    const HostFrames frames = capture(stream, hook);
+    bool same = frames.count == stream.walk.depth();
+    for (uint32_t i = 0; same && i < frames.count; ++i)
+        same = stream.walk.pc(frames.count - 1 - i) ==
+               reinterpret_cast<uint64_t>(stream.captured[frames.first + i]);
+    g_tracer.count_verified(same);
+    if (!same) g_tracer.note_difference(stream.walk, stream.captured + frames.first, frames.count, stamp);
+}
+
+// The stack at the event, where the quick way did not get through. On the private stack.
+void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
+{
+    const UnwindMode mode = g_tracer.settings.unwind;
+    if (const uint64_t epoch = g_tracer.code_epoch(); stream.code_epoch != epoch) {
+        stream.walk.distrust();
+        stream.code_epoch = epoch;
     }
-    stream.depth = frames.count;
-    return delta;
+    if (mode == UnwindMode::frame_pointers) return take(stream, follow_frame_pointers(stream, hook));
+    if (g_tracer.is_closing())
+        stream.walk.distrust();
+    else if (mode != UnwindMode::libunwind && walk_and_learn(stream, hook)) {
+        if (mode == UnwindMode::verify) verify(stream, hook, stamp);
+        return;
+    }
+    take(stream, capture(stream, hook));
+    g_tracer.count_libunwind_stack();
 }
 
 // Hands the stream's buffer over and gives it an empty one, in which the next stack must be whole.
@@ -124,20 +170,28 @@ struct HostFrames {
     return true;
 }
 
-void append(ThreadState& state, uint32_t level, format::EventFields& event, const void* caller) noexcept
+// Puts the event into the stream's buffer. False: there is no room.
+[[nodiscard]] inline bool append(ThreadState& state, Stream& stream, format::EventFields& event) noexcept
+{
+    if (format::has_stack(event.kind)) {
+        const StackWalk& walk = stream.walk;
+        event.stack = {walk.pop_count(), walk.push_count(), walk.pushed_pc_ids(), walk.truncated()};
+    }
+    if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) return false;
+    stream.encoder.append(event);
+    std::atomic_ref(state.event_count).store(state.event_count + 1, std::memory_order_relaxed);
+    return true;
+}
+
+// As append(), in a new buffer. On the private stack.
+void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFields& event) noexcept
 {
     Stream& stream = state.streams[level];
-    if (format::has_stack(event.kind)) event.stack = take_stack(stream, capture(stream, caller));
-    if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) {
-        if (!change_buffer(state, stream, level, event.stamp)) {
-            stream.depth = 0;
-            return;
-        }
-        event.stack.pop_count = 0;
-        event.stack.push_count = format::has_stack(event.kind) ? stream.depth : 0;
-        event.stack.pushed_pc_ids = stream.pc_ids;
-        if (!format::has_stack(event.kind)) stream.depth = 0;
-    }
+    if (!change_buffer(state, stream, level, event.stamp)) return stream.walk.forget();
+    if (format::has_stack(event.kind))
+        event.stack = {0, stream.walk.depth(), stream.walk.pc_ids(), stream.walk.truncated()};
+    else
+        stream.walk.forget();
     stream.encoder.append(event);
     std::atomic_ref(state.event_count).store(state.event_count + 1, std::memory_order_relaxed);
 }
@@ -158,17 +212,41 @@ void append(ThreadState& state, uint32_t level, format::EventFields& event, cons
     return state->streams[level].stack.map() ? state : nullptr;
 }
 
-void record(format::EventFields event, const void* caller) noexcept
+// What the quick way leaves: the thread's first event, code or memory not seen before, a full buffer. Runs on a stack of
+// our own, because the host's may be small.
+[[gnu::noinline]] void record_slowly(uint32_t level, format::EventFields& event, const HookFrame* hook,
+                                     bool has_stack_already) noexcept
 {
-    const Recording recording;
-    const uint32_t level = recording.level();
+    const int saved_errno = errno;
     ThreadState* state = level < kLevels ? state_for(level) : nullptr;
     if (state == nullptr) {
         g_tracer.count_lost(level == 0 ? format::LossCause::no_memory : format::LossCause::nested_signal);
-        return;
+    } else {
+        auto work = [&] {
+            Stream& stream = state->streams[level];
+            if (!has_stack_already) take_stack(stream, *hook, event.stamp);
+            if (!append(*state, stream, event)) append_to_next_buffer(*state, level, event);
+        };
+        on_private_stack(state->streams[level].stack, work);
     }
-    auto work = [&] { append(*state, level, event, caller); };
-    on_private_stack(state->streams[level].stack, work);
+    errno = saved_errno;
+}
+
+// hook: nullptr for an event without a stack.
+[[gnu::always_inline]] inline void record(format::EventFields event, const HookFrame* hook) noexcept
+{
+    const Recording recording;
+    const uint32_t level = recording.level();
+    ThreadState* const state = t_local.state;
+    bool has_stack = hook == nullptr;
+    if (state != nullptr && level < kLevels) [[likely]] {
+        Stream& stream = state->streams[level];
+        if (!has_stack && can_walk(stream))
+            has_stack = stream.walk.walk(*hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
+        if (has_stack && append(*state, stream, event)) [[likely]]
+            return;
+    }
+    record_slowly(level, event, hook, has_stack);
 }
 
 [[nodiscard]] bool wanted() noexcept
@@ -183,13 +261,13 @@ void record(format::EventFields event, const void* caller) noexcept
 
 } // namespace
 
-void record_allocation(EventKind kind, const void* block, size_t bytes, const void* caller,
+void record_allocation(EventKind kind, const void* block, size_t bytes, const HookFrame* hook,
                        uint8_t alignment_log2) noexcept
 {
     if (!wanted()) return;
     t_local.recorded = block;
     t_local.recorded_kind = kind;
-    record({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, caller);
+    record({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
 }
 
 void record_release(EventKind kind, const void* block) noexcept
@@ -198,10 +276,10 @@ void record_release(EventKind kind, const void* block) noexcept
     record({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0}, nullptr);
 }
 
-void record_mapping(EventKind kind, const void* start, size_t bytes, const void* caller, uint8_t flags) noexcept
+void record_mapping(EventKind kind, const void* start, size_t bytes, const HookFrame* hook, uint8_t flags) noexcept
 {
     if (!wanted()) return;
-    record({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, caller);
+    record({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);
 }
 
 void record_unmapping(EventKind kind, const void* start, size_t bytes) noexcept

@@ -4,22 +4,23 @@
 #pragma once
 
 #include "format/event.hpp"
+#include "preload/stack_walk.hpp"
 
 #include <cstddef>
 #include <cstdint>
 
 namespace leak::preload {
 
-// `block` was just given out. caller: the return address of the hook, which is the innermost frame to be shown.
+// `block` was just given out. hook: the frame of the hook, whose caller is the innermost frame to be shown.
 // alignment_log2: what the caller asked for, 0 when nothing special.
-void record_allocation(format::EventKind kind, const void* block, size_t bytes, const void* caller,
+void record_allocation(format::EventKind kind, const void* block, size_t bytes, const HookFrame* hook,
                        uint8_t alignment_log2 = 0) noexcept;
 
 // `block` is about to be released.
 void record_release(format::EventKind kind, const void* block) noexcept;
 
 // [start, start + bytes) was just mapped; flags: format::kMap....
-void record_mapping(format::EventKind kind, const void* start, size_t bytes, const void* caller,
+void record_mapping(format::EventKind kind, const void* start, size_t bytes, const HookFrame* hook,
                     uint8_t flags) noexcept;
 
 // [start, start + bytes) is about to be unmapped.

@@ -70,6 +70,17 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
     return true;
 }
 
+[[nodiscard]] bool parse_unwind_mode(std::string_view text, UnwindMode& mode) noexcept
+{
+    constexpr std::string_view names[] = {"auto", "libunwind", "fp", "verify"};
+    for (size_t i = 0; i < std::size(names); ++i) {
+        if (text != names[i]) continue;
+        mode = static_cast<UnwindMode>(i);
+        return true;
+    }
+    return false;
+}
+
 [[nodiscard]] bool pattern_is_known(std::string_view pattern) noexcept
 {
     for (size_t at = pattern.find('%'); at != std::string_view::npos; at = pattern.find('%', at + 2))
@@ -94,6 +105,8 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
         settings.depth = static_cast<uint32_t>(number);
     } else if (name == "LEAK_MIN_EVENTS") {
         if (!parse_number(value, 0, UINT64_MAX, settings.min_events)) return "a number; using 0";
+    } else if (name == "LEAK_UNWIND") {
+        if (!parse_unwind_mode(value, settings.unwind)) return "auto, libunwind, fp or verify; using auto";
     } else if (name == "LEAK_ZSTD_LEVEL") {
         if (!parse_number(value, 1, 19, number)) return "a number from 1 to 19; using 1";
         settings.zstd_level = static_cast<int>(number);

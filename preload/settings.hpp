@@ -9,11 +9,16 @@
 
 namespace leak::preload {
 
+// How stacks are taken: by our own walk, with libunwind where that can't; by libunwind alone; by frame pointers; or by
+// our own walk and, to compare, by libunwind as well.
+enum class UnwindMode { automatic, libunwind, frame_pointers, verify };
+
 struct Settings {
     Path output_pattern;            // LEAK_OUT; %e %p %t %%
     Text<1024> only;                // LEAK_ONLY: globs of executables' names, separated by commas; empty: all
     uint32_t depth = 256;           // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
     uint64_t min_events = 0;        // LEAK_MIN_EVENTS
+    UnwindMode unwind = UnwindMode::automatic; // LEAK_UNWIND=auto|libunwind|fp|verify
     int zstd_level = 1;             // LEAK_ZSTD_LEVEL: 1..19
     bool children = true;           // LEAK_CHILDREN
     bool is_unwanted_child = false; // LEAK_CHILDREN=-: see disown_children()

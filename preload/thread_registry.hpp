@@ -8,6 +8,7 @@
 #include "format/event_encoder.hpp"
 #include "preload/buffer_pool.hpp"
 #include "preload/private_stack.hpp"
+#include "preload/stack_walk.hpp"
 
 #include <cstdint>
 
@@ -25,12 +26,10 @@ struct Stream {
     RawBuffer* buffer = nullptr; // nullptr before the first event
     uint64_t next_sequence = 0;
     PrivateStack stack;
-    uint64_t code_epoch = 0; // of the pc ids below
-    uint32_t depth = 0;      // of the previous stack, outermost first
+    uint64_t code_epoch = 0; // of the stack walk's pc ids
     uint32_t column_shares[format::kColumnCount] = {};
-    uint64_t pcs[format::kMaxStackDepth];
-    uint32_t pc_ids[format::kMaxStackDepth];
-    void* captured[format::kMaxStackDepth + kOwnFrames]; // innermost first; for the event at hand
+    StackWalk walk;
+    void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
 };
 
 struct ThreadState {

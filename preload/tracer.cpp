@@ -1,5 +1,6 @@
 #include "preload/tracer.hpp"
 
+#include "preload/cfi.hpp"
 #include "preload/message.hpp"
 #include "preload/os.hpp"
 #include "preload/output_path.hpp"
@@ -177,19 +178,23 @@ void Tracer::switch_recording(bool on) noexcept
 
 // -- what recording needs --
 
-uint32_t Tracer::pc_id(uint64_t pc) noexcept
+PcInfo Tracer::pc_info(uint64_t pc) noexcept
 {
-    const bool check = closing_.load(std::memory_order_relaxed) != 0;
-    if (!check)
-        if (const uint32_t id = pcs.find(pc); id != 0) return id;
-    if (t_local.locks_held != 0) return 0; // a signal handler inside our own critical section: an unknown pc
+    const bool check = is_closing();
+    PcInfo info;
+    if (!check) {
+        info = pcs.find(pc);
+        if (info.id != 0) return info;
+    }
+    if (t_local.locks_held != 0) return {}; // a signal handler inside our own critical section: an unknown pc
+    const UnwindRule rule = find_unwind_rule(pc);
     const Locked locked(state_lock);
     const uint32_t module_index = modules.index_of(pc, check, &journal);
-    uint32_t id = 0;
     uint32_t known_module = 0;
-    if (pcs.look_up(pc, id, known_module) && known_module == module_index) return id;
-    if (!pcs.has_room() && !add_pcs_slot()) return 0;
-    return pcs.add(pc, module_index, id) ? id : 0;
+    if (pcs.look_up(pc, info, known_module) && known_module == module_index) return info;
+    info.rule = rule;
+    if (!pcs.has_room() && !add_pcs_slot()) return {};
+    return pcs.add(pc, module_index, info) ? info : PcInfo();
 }
 
 bool Tracer::add_pcs_slot() noexcept
@@ -253,6 +258,33 @@ void Tracer::announce_failure() noexcept
     if (!failure_is_new_.load(std::memory_order_acquire) || !failure_is_new_.exchange(false)) return;
     say({failure_, " (", error_text(failure_error_),
          "): tracing stops here, the program goes on; events up to now are in ", file.path().view()});
+}
+
+void Tracer::count_libunwind_stack() noexcept
+{
+    std::atomic_ref(file.header().libunwind_stacks).fetch_add(1, std::memory_order_relaxed);
+}
+
+void Tracer::count_verified(bool same) noexcept
+{
+    std::atomic_ref(file.header().verified_stacks).fetch_add(1, std::memory_order_relaxed);
+    if (!same) std::atomic_ref(file.header().stack_differences).fetch_add(1, std::memory_order_relaxed);
+}
+
+void Tracer::note_difference(const StackWalk& ours, void* const* theirs, uint32_t their_depth, uint64_t stamp) noexcept
+{
+    if (t_local.locks_held != 0) return;
+    const Locked locked(state_lock);
+    if (differences_noted_ == format::kMostDifferencesNoted) return;
+    ++differences_noted_;
+    uint64_t pcs_of_both[2 * format::kMaxStackDepth];
+    const uint32_t our_depth = ours.depth();
+    for (uint32_t i = 0; i < our_depth; ++i) pcs_of_both[i] = ours.pc(our_depth - 1 - i);
+    for (uint32_t i = 0; i < their_depth; ++i) pcs_of_both[our_depth + i] = reinterpret_cast<uint64_t>(theirs[i]);
+    const format::StackDifferenceRecord record{our_depth, their_depth};
+    journal.write(format::RecordType::stack_difference,
+                  {format::piece_of(record), std::as_bytes(std::span(pcs_of_both, our_depth + their_depth))}, stamp,
+                  format::kIgnorable);
 }
 
 void Tracer::count_lost(format::LossCause cause) noexcept

@@ -65,7 +65,10 @@ public:
     void stop() noexcept;
 
     // -- for the parts of the tracer --
-    [[nodiscard]] uint32_t pc_id(uint64_t pc) noexcept;
+    // The pc's id, given now if need be, and its rule. Id 0: it can't be given now. Takes the state lock.
+    [[nodiscard]] PcInfo pc_info(uint64_t pc) noexcept;
+    // A dlclose() is under way: what is known of code may be wrong.
+    [[nodiscard]] bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed) != 0; }
     [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
     // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed.
     [[nodiscard]] RawBuffer* take_buffer() noexcept;
@@ -73,6 +76,12 @@ public:
     [[nodiscard]] std::byte* new_slot(format::SlotKind kind) noexcept;
     // Tracing ends here; says so once.
     void fail(format::LossCause cause, std::string_view what, int error) noexcept;
+    // A stack that was taken by libunwind.
+    void count_libunwind_stack() noexcept;
+    // LEAK_UNWIND=verify: a stack that was compared with libunwind's.
+    void count_verified(bool same) noexcept;
+    // Writes both stacks to the journal, the first few times. theirs: innermost first.
+    void note_difference(const StackWalk& ours, void* const* theirs, uint32_t their_depth, uint64_t stamp) noexcept;
     // An event that is recorded nowhere.
     void count_lost(format::LossCause cause) noexcept;
 
@@ -120,6 +129,7 @@ private:
     std::string_view failure_;
     int failure_error_ = 0;
     std::atomic<bool> failure_is_new_{false};
+    uint32_t differences_noted_ = 0; // state lock
     ParentTrace parent_;
     uint64_t fork_stamp_ = 0; // taken in the parent, just before
     uint32_t ending_key_ = 0; // pthread key: its destructor marks a thread as ending

@@ -35,14 +35,10 @@ ssize_t read_nothing(int, void*, size_t bytes) noexcept
     return static_cast<ssize_t>(bytes);
 }
 
-// Standing in for syscall(SYS_write, pipe, memory, 1): whether the memory can be read. The kernel copies a signal set
-// before it finds that the operation is none.
+// Standing in for syscall(SYS_write, pipe, memory, 1): whether the memory can be read.
 long test_readable(long number, int, const void* memory, size_t bytes) noexcept
 {
-    constexpr long kNoOperation = -1;
-    const long address = os::word(memory) & ~7L;
-    const bool readable =
-        number == SYS_write && os::call(SYS_rt_sigprocmask, kNoOperation, address, 0, sizeof(uint64_t)) != -EFAULT;
+    const bool readable = number == SYS_write && os::can_read(reinterpret_cast<const void*>(os::word(memory) & ~7L));
     errno = readable ? 0 : EFAULT;
     return readable ? static_cast<long>(bytes) : -1;
 }

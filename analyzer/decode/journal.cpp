@@ -122,6 +122,8 @@ private:
         case RecordType::setting:
             facts_.settings.push_back(payload.rest());
             return true;
+        case RecordType::stack_difference:
+            return read_difference(at_ns, payload);
         }
         return read_unknown(record);
     }
@@ -204,6 +206,39 @@ private:
         if (type == RecordType::thread_started) thread.started_ns = at_ns;
         if (std::string name = payload.rest(); !name.empty()) thread.name = std::move(name);
         return true;
+    }
+
+    [[nodiscard]] bool read_difference(int64_t at_ns, PayloadReader& payload)
+    {
+        format::StackDifferenceRecord record = {};
+        if (!payload.take(record)) return false;
+        StackDifference difference;
+        difference.at_ns = at_ns;
+        return read_stack(payload, record.walked_frames, difference.walked) &&
+               read_stack(payload, record.libunwind_frames, difference.libunwind) &&
+               (facts_.differences.push_back(std::move(difference)), true);
+    }
+
+    [[nodiscard]] bool read_stack(PayloadReader& payload, uint32_t frames, std::vector<Pc>& stack) const
+    {
+        if (frames > payload.bytes_left() / sizeof(uint64_t)) return false;
+        for (uint32_t i = 0; i < frames; ++i) {
+            uint64_t address = 0;
+            if (!payload.take(address)) return false;
+            stack.push_back({address, module_at(address)});
+        }
+        return true;
+    }
+
+    // The module mapped there now, in the order of the journal.
+    [[nodiscard]] ModuleId module_at(uint64_t address) const
+    {
+        for (size_t i = facts_.modules.size(); i-- > 1;) {
+            const Module& module = facts_.modules[i];
+            if (!module.unloaded_ns && address >= module.start && address < module.end)
+                return ModuleId{static_cast<uint32_t>(i)};
+        }
+        return ModuleId{format::kNoModule};
     }
 
     const JournalContext& context_;

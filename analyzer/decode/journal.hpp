@@ -41,6 +41,7 @@ struct JournalFacts {
     std::vector<std::string> settings;
     std::string exec_path;
     std::vector<Mark> marks;
+    std::vector<StackDifference> differences;
     std::vector<std::pair<int64_t, int64_t>> paused; // an open end is INT64_MAX
     std::vector<Module> modules;                     // index = ModuleId; [0] is the unknown module
     std::vector<Thread> threads;                     // index = ThreadId

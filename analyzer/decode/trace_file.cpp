@@ -101,6 +101,9 @@ void fill_header_facts(TraceContents& trace)
     info.depth_limit = header.depth_limit;
     info.file_bytes = trace.file.size_bytes();
     info.writer_cpu_ns = header.writer_cpu_ns;
+    info.libunwind_stacks = header.libunwind_stacks;
+    info.verified_stacks = header.verified_stacks;
+    info.stack_differences = header.stack_differences;
 }
 
 void fill_journal_facts(TraceContents& trace, std::vector<JournalRecord> records)
@@ -115,6 +118,7 @@ void fill_journal_facts(TraceContents& trace, std::vector<JournalRecord> records
     info.exec_path = std::move(facts.exec_path);
     info.marks = std::move(facts.marks);
     info.paused = std::move(facts.paused);
+    info.differences = std::move(facts.differences);
     trace.modules = std::move(facts.modules);
     trace.threads = std::move(facts.threads);
     trace.parent = std::move(facts.parent);

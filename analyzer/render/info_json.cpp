@@ -78,6 +78,12 @@ Json info_json(const TraceFacts& facts)
     for (const SlotInfo& slot : facts.slots) {
         slots.push_back(slot_json(slot));
     }
+    Json differences = Json::array();
+    for (const DifferenceFacts& one : facts.differences) {
+        differences.push_back({{"at_ns", one.at_ns},
+                               {"walked", frames_json(one.walked)},
+                               {"libunwind", frames_json(one.libunwind)}});
+    }
     return {{"schema", "leakan.info.v1"},
             {"trace", trace_json(facts.info)},
             {"process", process_json(facts.info)},
@@ -88,6 +94,10 @@ Json info_json(const TraceFacts& facts)
                           {"unused_slots", facts.unused_slots}}},
             {"events", std::move(events)},
             {"stacks", facts.totals.stacks},
+            {"unwinding", Json{{"libunwind_stacks", facts.info.libunwind_stacks},
+                               {"verified_stacks", facts.info.verified_stacks},
+                               {"stack_differences", facts.info.stack_differences},
+                               {"differences", std::move(differences)}}},
             {"threads", std::move(threads)},
             {"modules", std::move(modules)},
             {"slots", std::move(slots)}};

@@ -32,6 +32,34 @@ std::string date_words(uint64_t unix_ns)
     return text.data();
 }
 
+std::string unwinding_words(const TraceInfo& info)
+{
+    std::string text = plural(info.libunwind_stacks, "stack", "stacks") + " by libunwind";
+    if (info.verified_stacks > 0)
+        text += ", " + plural(info.verified_stacks, "stack", "stacks") + " compared with libunwind's, " +
+                plural(info.stack_differences, "difference", "differences");
+    return text;
+}
+
+void write_stack(std::ostream& out, const char* name, const std::vector<Frame>& stack)
+{
+    out << "    " << name << '\n';
+    for (const Frame& frame : stack)
+        out << "      " << (frame.function.empty() ? "??" : frame.function) << "  " << frame.module << "+"
+            << hex_words(frame.offset) << '\n';
+}
+
+void write_differences(std::ostream& out, const TraceFacts& facts, const Paint& paint)
+{
+    if (facts.info.stack_differences == 0) return;
+    out << '\n' << paint.bold("STACKS THAT DIFFER") << "  " << count_words(facts.info.stack_differences) << '\n';
+    for (const DifferenceFacts& one : facts.differences) {
+        out << "  at " << time_words(one.at_ns) << '\n';
+        write_stack(out, "libleak's walk", one.walked);
+        write_stack(out, "libunwind", one.libunwind);
+    }
+}
+
 void write_process(std::ostream& out, const TraceFacts& facts)
 {
     const TraceInfo& info = facts.info;
@@ -56,6 +84,7 @@ void write_process(std::ostream& out, const TraceFacts& facts)
     write_line(out, "stacks",
                plural(facts.totals.stacks, "stack", "stacks") + ", at most " + std::to_string(info.depth_limit) +
                    " frames each");
+    write_line(out, "unwinding", unwinding_words(info));
     write_line(out, "writer", time_words(static_cast<int64_t>(info.writer_cpu_ns)) + " of CPU time");
     for (const std::string& setting : info.settings) {
         write_line(out, "setting", setting);
@@ -156,6 +185,7 @@ void write_info_text(std::ostream& out, const TraceFacts& facts, const Paint& pa
     write_threads(out, facts, paint);
     write_modules(out, facts, paint);
     write_slots(out, facts, paint);
+    write_differences(out, facts, paint);
     const std::vector<std::string> missing = missing_words(facts.info);
     out << '\n' << paint.bold("MISSING") << (missing.empty() ? "  nothing: no gaps, no damage\n" : "\n");
     for (const std::string& sentence : missing) {

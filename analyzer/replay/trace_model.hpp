@@ -58,6 +58,13 @@ struct Damage {
     uint64_t lost_events = 0; // where known
 };
 
+// A stack on which the preload's own unwinder and libunwind did not agree (LEAK_UNWIND=verify); innermost first.
+struct StackDifference {
+    int64_t at_ns = 0;
+    std::vector<Pc> walked;
+    std::vector<Pc> libunwind;
+};
+
 struct TraceInfo {
     std::string path;
     uint64_t trace_id = 0;
@@ -85,6 +92,10 @@ struct TraceInfo {
     uint32_t depth_limit = 0;
     uint64_t file_bytes = 0;
     uint64_t writer_cpu_ns = 0;
+    uint64_t libunwind_stacks = 0;  // stacks that the preload's own unwinder left to libunwind
+    uint64_t verified_stacks = 0;   // compared with libunwind's
+    uint64_t stack_differences = 0; // of those
+    std::vector<StackDifference> differences; // the first few
     std::vector<Mark> marks;
 };
 

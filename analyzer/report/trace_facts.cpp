@@ -21,6 +21,8 @@ TraceFacts read_trace_facts(const std::filesystem::path& trace, const ReplayOpti
             facts.modules.push_back({module, symbolizer.symbols_of(module.id)});
         }
     }
+    for (const StackDifference& one : replayed.info.differences)
+        facts.differences.push_back({one.at_ns, symbolizer.symbolize(one.walked), symbolizer.symbolize(one.libunwind)});
     facts.info = std::move(replayed.info);
     facts.totals = replayed.totals;
     facts.threads = std::move(replayed.threads);

@@ -17,6 +17,13 @@ struct ModuleFacts {
     ModuleSymbols symbols;
 };
 
+// A StackDifference with names.
+struct DifferenceFacts {
+    int64_t at_ns = 0;
+    std::vector<Frame> walked;
+    std::vector<Frame> libunwind;
+};
+
 struct TraceFacts {
     TraceInfo info;
     Totals totals;
@@ -26,6 +33,7 @@ struct TraceFacts {
     uint64_t ring_bytes = 0; // 0: unbounded
     std::vector<ModuleFacts> modules;
     std::vector<Thread> threads;
+    std::vector<DifferenceFacts> differences;
     std::vector<SlotInfo> slots;
     uint64_t unused_slots = 0;
 };

@@ -1,0 +1,142 @@
+// The stack at an event, by unwind rules and by what the thread's previous stack was.
+//
+// A frame that lies where one of the previous stack lay, with the same return address, has the same callers, if their
+// return addresses are still in their places (and rbp, where it leads to one). So a walk steps through the innermost
+// frames by their rules until it meets such a frame, and then compares the rest. Nothing on the host's stack is changed.
+//
+// Each stream has one; the owning thread alone uses it, on the host's stack: no lock, no system call, no allocation.
+#pragma once
+
+#include "format/layout.hpp"
+#include "preload/pc_table.hpp"
+#include "preload/stack_range.hpp"
+
+#include <cstdint>
+
+namespace leak::preload {
+
+// What a function with a frame pointer has at its frame address: of a hook, called by the frame that is shown first.
+struct HookFrame {
+    uint64_t caller_rbp;
+    uint64_t return_address;
+};
+#define LEAK_HOOK_FRAME static_cast<const leak::preload::HookFrame*>(__builtin_frame_address(0))
+
+class StackWalk {
+public:
+    enum class Result {
+        done,
+        unknown_pc,     // blocked_on() has no pc id yet
+        unknown_memory, // blocked_on() is not known to be readable
+        no_rule,        // blocked_on() is a pc without a rule, or leads nowhere: the stack is for libunwind
+    };
+
+    // Walks the stack of the hook's caller and, when it is done, makes it the current one. `depth`: frames kept, from
+    // the innermost; 1 to kMaxStackDepth.
+    [[nodiscard]] Result walk(const HookFrame& hook, const PcTable& pcs, uint32_t depth) noexcept;
+    [[nodiscard]] uint64_t blocked_on() const noexcept { return blocked_on_; }
+    // Finds out about the memory that walk() has asked for. False: it can't be read.
+    [[nodiscard]] bool reach(const HookFrame& hook) noexcept;
+
+    // LEAK_UNWIND=fp: the return addresses along the chain of frame pointers, innermost first; the number of them, at
+    // most `depth`. truncated: the chain goes on, or does not end as it does where a thread began.
+    [[nodiscard]] uint32_t follow_frame_pointers(const HookFrame& hook, void** return_addresses, uint32_t depth,
+                                                 bool& truncated) noexcept;
+
+    // Makes a stack that another unwinder found the current one. Return addresses run from inner to outer, at most
+    // kMaxStackDepth of them; id_of(pc) names one.
+    template <typename IdOf> void take(void* const* return_addresses, uint32_t count, bool truncated, IdOf&& id_of) noexcept
+    {
+        uint32_t same = first_ == 0 && !is_outdated_ ? count_ : 0;
+        for (uint32_t i = 0; i < count; ++i) {
+            const auto pc = reinterpret_cast<uint64_t>(return_addresses[count - 1 - i]);
+            if (i < same && frames_[i].pc == pc) continue;
+            if (i < same) same = i;
+            frames_[i].pc = pc;
+            pc_ids_[i] = id_of(pc);
+        }
+        change_to(count, 0, same, truncated);
+        can_match_ = false;
+    }
+
+    // Code was unmapped: the pc ids of the stack before are out of date, so the next one shares no frame with it.
+    void distrust() noexcept
+    {
+        can_match_ = false;
+        is_outdated_ = true;
+    }
+    // The reader does not have the stack before: the next one is a difference to no frames at all.
+    void forget() noexcept
+    {
+        can_match_ = false;
+        count_ = first_ = 0;
+    }
+
+    // -- the current stack, outermost first, and its difference to the one before --
+    [[nodiscard]] uint32_t depth() const noexcept { return count_ - first_; }
+    [[nodiscard]] uint64_t pc(uint32_t i) const noexcept { return frames_[first_ + i].pc; }
+    [[nodiscard]] const uint32_t* pc_ids() const noexcept { return pc_ids_ + first_; }
+    [[nodiscard]] bool truncated() const noexcept { return truncated_; }
+    [[nodiscard]] uint32_t pop_count() const noexcept { return pop_count_; }
+    [[nodiscard]] uint32_t push_count() const noexcept { return count_ - common_; }
+    [[nodiscard]] const uint32_t* pushed_pc_ids() const noexcept { return pc_ids_ + common_; }
+
+private:
+    struct Frame {
+        uint64_t pc;   // the return address into this frame's function
+        uint64_t slot; // where it lies; the function's frame begins right above
+        uint64_t rbp;  // in this frame
+        // Where rbp was restored from, if that must be looked at again because an outer frame's rule uses it; else the
+        // field above.
+        const uint64_t* rbp_slot;
+        bool rbp_leads; // an outer frame's rule, or this one's, uses rbp
+    };
+    struct WalkedFrame {
+        uint64_t pc;
+        uint64_t slot;
+        uint64_t rbp;
+        const uint64_t* rbp_slot; // nullptr: the register was not touched by the frame inside
+        PcInfo info;
+    };
+    // A word besides that the rule of frames_[frame] reads.
+    struct Check {
+        const uint64_t* at;
+        uint64_t value;
+        uint32_t frame;
+    };
+
+    static constexpr uint32_t kUnchanged = UINT32_MAX;
+
+    // The outermost frame up to frames_[last], of which the callers are no longer the ones remembered.
+    [[nodiscard]] uint32_t first_changed(uint32_t last) const noexcept;
+    // Puts the walked frames inside the first `kept` ones of the stack before.
+    void adopt(uint32_t walked, uint32_t kept, bool complete, uint32_t depth) noexcept;
+    // The first `same` frames are those of the stack before.
+    void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
+    [[nodiscard]] Result blocked(Result why, uint64_t on) noexcept
+    {
+        blocked_on_ = on;
+        return why;
+    }
+
+    static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
+    static constexpr uint32_t kMostChecks = 8;
+
+    StackRange readable_;
+    uint64_t blocked_on_ = 0;
+    uint32_t count_ = 0;  // frames known of the current stack
+    uint32_t first_ = 0;  // the outermost that is kept
+    uint32_t common_ = 0; // those from first_ to here are the same as before
+    uint32_t pop_count_ = 0;
+    bool truncated_ = false;
+    bool is_outdated_ = false;
+    bool can_match_ = false; // more is known of the frames than their pcs
+    bool complete_ = false;  // frames_[0] has no caller
+    uint32_t check_count_ = 0;
+    Check checks_[kMostChecks];
+    Frame frames_[kMostFrames]; // outermost first
+    uint32_t pc_ids_[kMostFrames];
+    WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
+};
+
+} // namespace leak::preload
