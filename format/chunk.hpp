@@ -32,7 +32,6 @@ public:
 
 private:
     ZSTD_CCtx_s* context_ = nullptr;
-    std::span<std::byte> staging_;    // the columns side by side
     std::span<std::byte> compressed_; // the zstd frame
 };
 

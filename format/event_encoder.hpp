@@ -43,6 +43,7 @@ public:
                uint64_t base_stamp, uint32_t depth_limit, const uint32_t (&shares)[kColumnCount]) noexcept
     {
         buffer_ = &buffer;
+        sure_events_ = 0;
         previous_stamp_ = base_stamp;
         previous_address_ = 0;
         std::atomic_ref(buffer.event_count).store(0, std::memory_order_release);
@@ -71,50 +72,94 @@ public:
     void detach() noexcept { buffer_ = nullptr; }
 
     // Whether one more event with `push_count` pushed pc ids is sure to fit.
-    [[nodiscard]] bool has_room(uint32_t push_count) const noexcept
+    [[nodiscard]] bool has_room(uint32_t push_count) noexcept
     {
-        for (uint32_t c = 0; c < kColumnCount; ++c)
-            if (buffer_->column_begin[c + 1] - buffer_->column_end[c] < worst_bytes(c, push_count)) return false;
-        return true;
+        constexpr auto pc = static_cast<uint32_t>(Column::pc);
+        if (buffer_->column_begin[pc + 1] - buffer_->column_end[pc] < worst_bytes(pc, push_count)) return false;
+        return sure_events_ != 0 || look_for_room();
     }
 
     // Needs has_room(event.stack.push_count). Stamps of a stream never fall: an earlier one is raised to the last.
     void append(const EventFields& event) noexcept
     {
+        if (has_stack(event.kind))
+            append_kind<true>(event);
+        else
+            append_kind<false>(event);
+    }
+    // The same, for a caller who knows already whether the event has a stack.
+    template <bool kHasStack> [[gnu::always_inline]] void append_kind(const EventFields& event) noexcept
+    {
+        // All cursors are read before anything is written: a byte that is written might be part of one, for all that
+        // the compiler knows.
         RawBufferHeader& b = *buffer_;
-        uint8_t op = static_cast<uint8_t>(event.kind);
-        if (has_stack(event.kind)) {
-            if (event.stack.truncated) op |= kOpTruncated;
-            if (event.stack.same()) {
+        auto* const start = reinterpret_cast<uint8_t*>(&b);
+        const auto cursor = [&b, start](Column column) { return start + b.column_end[static_cast<uint32_t>(column)]; };
+        uint8_t* op_at = cursor(Column::op);
+        uint8_t* stamp_at = cursor(Column::stamp);
+        uint8_t* address_at = cursor(Column::address);
+        uint8_t* size_at = cursor(Column::size);
+        uint8_t* stack_at = cursor(Column::stack);
+        uint8_t* pc_at = cursor(Column::pc);
+        uint8_t* extra_at = cursor(Column::extra);
+        const uint32_t count = b.event_count;
+        const uint64_t stamp = event.stamp < previous_stamp_ ? previous_stamp_ : event.stamp;
+        const uint64_t stamp_delta = stamp - previous_stamp_;
+        const uint64_t address_delta = event.address - previous_address_;
+        previous_stamp_ = stamp;
+        previous_address_ = event.address;
+        sure_events_ -= sure_events_ != 0;
+
+        const auto advance = [&b, start](Column column, const uint8_t* to) {
+            b.column_end[static_cast<uint32_t>(column)] = static_cast<uint32_t>(to - start);
+        };
+        auto op = static_cast<uint8_t>(event.kind);
+        if constexpr (kHasStack) {
+            const StackDelta stack = event.stack;
+            if (stack.truncated) op |= kOpTruncated;
+            if (stack.same()) {
                 op |= kOpSameStack;
             } else {
-                uint8_t* at = cursor(Column::stack);
-                at = put_varint(at, event.stack.pop_count);
-                advance(Column::stack, put_varint(at, event.stack.push_count));
-                at = cursor(Column::pc);
-                for (uint32_t i = 0; i < event.stack.push_count; ++i) at = put_varint(at, event.stack.pushed_pc_ids[i]);
-                advance(Column::pc, at);
+                stack_at = put_small_varint(stack_at, stack.pop_count);
+                stack_at = put_small_varint(stack_at, stack.push_count);
+                for (uint32_t i = 0; i < stack.push_count; ++i) pc_at = put_varint(pc_at, stack.pushed_pc_ids[i]);
+                advance(Column::stack, stack_at);
+                advance(Column::pc, pc_at);
             }
         }
-        const uint64_t stamp = event.stamp < previous_stamp_ ? previous_stamp_ : event.stamp;
-        advance(Column::stamp, put_varint(cursor(Column::stamp), stamp - previous_stamp_));
-        previous_stamp_ = stamp;
-        advance(Column::address, put_address_delta(cursor(Column::address), event.address - previous_address_));
-        previous_address_ = event.address;
-        if (has_size(event.kind)) advance(Column::size, put_varint(cursor(Column::size), event.size));
+        stamp_at = put_small_varint(stamp_at, stamp_delta);
+        address_at = put_address_delta(address_at, address_delta);
+        if (kHasStack || has_size(event.kind)) {
+            size_at = put_varint(size_at, event.size);
+            advance(Column::size, size_at);
+        }
         if (event.extra != 0) {
             op |= kOpExtra;
-            *cursor(Column::extra) = event.extra;
-            advance(Column::extra, cursor(Column::extra) + 1);
+            *extra_at++ = event.extra;
+            advance(Column::extra, extra_at);
         }
-        *cursor(Column::op) = op;
-        advance(Column::op, cursor(Column::op) + 1);
+        *op_at++ = op;
+        advance(Column::stamp, stamp_at);
+        advance(Column::address, address_at);
+        advance(Column::op, op_at);
         b.last_stamp = stamp;
         // Release: whoever sees the count (the writer, a reader of the live file) sees the columns below it.
-        std::atomic_ref(b.event_count).store(b.event_count + 1, std::memory_order_release);
+        std::atomic_ref(b.event_count).store(count + 1, std::memory_order_release);
     }
 
 private:
+    // For how many events there is sure to be room in all columns but that of the pcs.
+    [[gnu::noinline]] bool look_for_room() noexcept
+    {
+        sure_events_ = UINT32_MAX;
+        for (uint32_t c = 0; c < kColumnCount; ++c) {
+            if (c == static_cast<uint32_t>(Column::pc)) continue;
+            const uint32_t events = (buffer_->column_begin[c + 1] - buffer_->column_end[c]) / worst_bytes(c, 0);
+            if (events < sure_events_) sure_events_ = events;
+        }
+        return sure_events_ != 0;
+    }
+
     // The most bytes one event can take in a column.
     [[nodiscard]] static constexpr uint32_t worst_bytes(uint32_t column, uint32_t push_count) noexcept
     {
@@ -128,24 +173,15 @@ private:
         case Column::size:
             return kMaxVarintBytes;
         case Column::stack:
-            return 6; // two counts <= kMaxStackDepth
+            return 8; // two counts <= kMaxStackDepth of 2 bytes, and what put_varint() writes over
         case Column::pc:
-            return push_count * 5;
+            return push_count * 5 + 4;
         }
         return 0;
     }
 
-    [[nodiscard]] uint8_t* cursor(Column column) const noexcept
-    {
-        return reinterpret_cast<uint8_t*>(buffer_) + buffer_->column_end[static_cast<uint32_t>(column)];
-    }
-    void advance(Column column, const uint8_t* to) noexcept
-    {
-        buffer_->column_end[static_cast<uint32_t>(column)] =
-            static_cast<uint32_t>(to - reinterpret_cast<uint8_t*>(buffer_));
-    }
-
     RawBufferHeader* buffer_ = nullptr;
+    uint32_t sure_events_ = 0; // see look_for_room()
     uint64_t previous_stamp_ = 0;
     uint64_t previous_address_ = 0;
 };

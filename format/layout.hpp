@@ -92,7 +92,9 @@ inline constexpr uint32_t kFirstPcsOffset = 64 * 1024;
 inline constexpr uint32_t kFirstRawOffset = 128 * 1024;
 inline constexpr uint32_t kRawBufferBytes = 64 * 1024;
 
-enum class StampClock : uint32_t { tsc = 1, monotonic_ns = 2 };
+// tsc_64: the time-stamp counter divided by 64 (since 1.1).
+enum class StampClock : uint32_t { tsc = 1, monotonic_ns = 2, tsc_64 = 3 };
+inline constexpr unsigned kTscShift = 6;
 
 // How the process ended, as far as it could say so itself.
 enum class EndState : uint32_t {

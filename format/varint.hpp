@@ -3,21 +3,41 @@
 // Writers never check room: the caller guarantees kMaxVarintBytes. Readers are bounded. No allocation, safe in a hook.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace leak::format {
 
 inline constexpr uint32_t kMaxVarintBytes = 10;
 
-// Writes `value` at `at`; returns the position behind it.
+// Writes `value` at `at`; returns the position behind it. May write over as many as 4 bytes. The usual case has no branch
+// that depends on the length, which a processor can't predict.
 inline uint8_t* put_varint(uint8_t* at, uint64_t value) noexcept
 {
+    if (value < uint64_t{1} << 28) [[likely]] {
+        const auto v = static_cast<uint32_t>(value);
+        const auto bytes = static_cast<uint32_t>(std::bit_width(v | 1) + 6) / 7;
+        const uint32_t sevens = (v & 0x7f) | (v & 0x3f80) << 1 | (v & 0x1fc000) << 2 | (v & 0xfe00000) << 3;
+        const uint32_t coded = sevens | (0x808080 & ((uint32_t{1} << 8 * (bytes - 1)) - 1));
+        std::memcpy(at, &coded, sizeof coded);
+        return at + bytes;
+    }
     while (value >= 0x80) {
         *at++ = static_cast<uint8_t>(value | 0x80);
         value >>= 7;
     }
     *at++ = static_cast<uint8_t>(value);
     return at;
+}
+
+// The same for a value that nearly always is below 128.
+inline uint8_t* put_small_varint(uint8_t* at, uint64_t value) noexcept
+{
+    if (value >= 0x80) [[unlikely]]
+        return put_varint(at, value);
+    *at = static_cast<uint8_t>(value);
+    return at + 1;
 }
 
 // Reads a value from [at, end) and moves `at` behind it; false when it is cut off or longer than 64 bits.

@@ -3,6 +3,11 @@
 // Any thread, any hook. Order: a release is stamped before the real call, an allocation after it. RDTSC may execute
 // early (Intel SDM vol. 2B), which is harmless before a release; RDTSCP waits for the instructions before it, so an
 // allocation's stamp is later than the release that made its address free.
+//
+// A stamp counts 64 ticks: 16 to 32 ns. Between the stamps of an allocation and of its release, and of a release and of
+// the allocation that is given its address next, another thread's cache has to fetch what was written after the first
+// one was taken (the event's record, then the host's or the allocator's data), which takes longer; of events with the
+// same stamp replay takes releases first. Finer stamps are noise that does not compress: 1.3 bytes an allocation.
 #pragma once
 
 #include "format/layout.hpp"
@@ -21,12 +26,12 @@ public:
 
     [[nodiscard]] uint64_t before_release() const noexcept
     {
-        return kind_ == format::StampClock::tsc ? __rdtsc() : monotonic_ns();
+        return kind_ == format::StampClock::tsc_64 ? __rdtsc() >> format::kTscShift : monotonic_ns();
     }
     [[nodiscard]] uint64_t after_allocation() const noexcept
     {
         unsigned core = 0;
-        return kind_ == format::StampClock::tsc ? __rdtscp(&core) : monotonic_ns();
+        return kind_ == format::StampClock::tsc_64 ? __rdtscp(&core) >> format::kTscShift : monotonic_ns();
     }
     [[nodiscard]] format::ClockPair pair() const noexcept
     {

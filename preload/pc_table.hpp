@@ -21,6 +21,9 @@ class PcTable {
 public:
     [[nodiscard]] PcInfo find(uint64_t pc) const noexcept;
 
+    // Several look-ups in a row. What is added meanwhile may not be found.
+    class Reader;
+
     // As the table has it now; false when the pc is not in it.
     [[nodiscard]] bool look_up(uint64_t pc, PcInfo& info, uint32_t& module_index) const noexcept;
 
@@ -60,7 +63,11 @@ private:
     {
         return reinterpret_cast<uint32_t*>(table.at + table.places)[place - table.at];
     }
-    [[nodiscard]] static Place* place_of(Table& table, uint64_t pc) noexcept;
+    [[nodiscard]] static Place* place_of(Place* places, uint64_t shift, uint64_t mask, uint64_t pc) noexcept;
+    [[nodiscard]] static Place* place_of(Table& table, uint64_t pc) noexcept
+    {
+        return place_of(table.at, table.shift, table.places - 1, pc);
+    }
     [[nodiscard]] bool grow() noexcept;
 
     std::atomic<Table*> table_{nullptr};
@@ -72,24 +79,44 @@ private:
 
 // The place of `pc`, or the unused one where it would go. Fibonacci hashing (Knuth, TAOCP 3, 6.4): return addresses
 // differ in their low bits.
-inline PcTable::Place* PcTable::place_of(Table& table, uint64_t pc) noexcept
+inline PcTable::Place* PcTable::place_of(Place* places, uint64_t shift, uint64_t mask, uint64_t pc) noexcept
 {
-    for (uint64_t i = pc * 0x9e3779b97f4a7c15u >> table.shift;; i = (i + 1) & (table.places - 1)) {
+    for (uint64_t i = pc * 0x9e3779b97f4a7c15u >> shift;; i = (i + 1) & mask) {
         // Acquire: pairs with the release in add(), so that the id of a pc found is the one stored before it.
-        const uint64_t found = table.at[i].pc.load(std::memory_order_acquire);
-        if (found == pc || found == 0) return &table.at[i];
+        const uint64_t found = places[i].pc.load(std::memory_order_acquire);
+        if (found == pc || found == 0) return &places[i];
     }
 }
 
+class PcTable::Reader {
+public:
+    explicit Reader(const PcTable& table) noexcept
+    {
+        Table* now = table.table_.load(std::memory_order_acquire);
+        if (now == nullptr) return;
+        places_ = now->at;
+        shift_ = now->shift;
+        mask_ = now->places - 1;
+    }
+    [[nodiscard]] PcInfo find(uint64_t pc) const noexcept
+    {
+        if (places_ == nullptr) return {};
+        const Place* place = place_of(places_, shift_, mask_, pc);
+        // The info first: the place may be forgotten meanwhile, and a table that was replaced turns into zeros.
+        const PcInfo info = place->info;
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        return place->pc.load(std::memory_order_acquire) == pc ? info : PcInfo();
+    }
+
+private:
+    Place* places_ = nullptr;
+    uint64_t shift_ = 0;
+    uint64_t mask_ = 0;
+};
+
 inline PcInfo PcTable::find(uint64_t pc) const noexcept
 {
-    Table* table = table_.load(std::memory_order_acquire);
-    if (table == nullptr) return {};
-    const Place* place = place_of(*table, pc);
-    // The info first: the place may be forgotten meanwhile, and a table that was replaced turns into zeros.
-    const PcInfo info = place->info;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    return place->pc.load(std::memory_order_acquire) == pc ? info : PcInfo();
+    return Reader(*this).find(pc);
 }
 
 } // namespace leak::preload

@@ -171,14 +171,16 @@ void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
 }
 
 // Puts the event into the stream's buffer. False: there is no room.
-[[nodiscard]] inline bool append(ThreadState& state, Stream& stream, format::EventFields& event) noexcept
+template <bool kHasStack>
+[[nodiscard, gnu::always_inline]] inline bool append(ThreadState& state, Stream& stream,
+                                                     format::EventFields& event) noexcept
 {
-    if (format::has_stack(event.kind)) {
+    if (kHasStack) {
         const StackWalk& walk = stream.walk;
         event.stack = {walk.pop_count(), walk.push_count(), walk.pushed_pc_ids(), walk.truncated()};
     }
     if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) return false;
-    stream.encoder.append(event);
+    stream.encoder.append_kind<kHasStack>(event);
     std::atomic_ref(state.event_count).store(state.event_count + 1, std::memory_order_relaxed);
     return true;
 }
@@ -225,25 +227,28 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
         auto work = [&] {
             Stream& stream = state->streams[level];
             if (!has_stack_already) take_stack(stream, *hook, event.stamp);
-            if (!append(*state, stream, event)) append_to_next_buffer(*state, level, event);
+            const bool appended =
+                hook != nullptr ? append<true>(*state, stream, event) : append<false>(*state, stream, event);
+            if (!appended) append_to_next_buffer(*state, level, event);
         };
         on_private_stack(state->streams[level].stack, work);
     }
     errno = saved_errno;
 }
 
-// hook: nullptr for an event without a stack.
-[[gnu::always_inline]] inline void record(format::EventFields event, const HookFrame* hook) noexcept
+// hook: of an event with a stack.
+template <bool kHasStack>
+[[gnu::always_inline]] inline void record(format::EventFields event, const HookFrame* hook = nullptr) noexcept
 {
     const Recording recording;
     const uint32_t level = recording.level();
     ThreadState* const state = t_local.state;
-    bool has_stack = hook == nullptr;
+    bool has_stack = !kHasStack;
     if (state != nullptr && level < kLevels) [[likely]] {
         Stream& stream = state->streams[level];
-        if (!has_stack && can_walk(stream))
+        if (kHasStack && can_walk(stream))
             has_stack = stream.walk.walk(*hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
-        if (has_stack && append(*state, stream, event)) [[likely]]
+        if (has_stack && append<kHasStack>(*state, stream, event)) [[likely]]
             return;
     }
     record_slowly(level, event, hook, has_stack);
@@ -267,31 +272,31 @@ void record_allocation(EventKind kind, const void* block, size_t bytes, const Ho
     if (!wanted()) return;
     t_local.recorded = block;
     t_local.recorded_kind = kind;
-    record({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
+    record<true>({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
 }
 
 void record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return;
-    record({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0}, nullptr);
+    record<false>({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0});
 }
 
 void record_mapping(EventKind kind, const void* start, size_t bytes, const HookFrame* hook, uint8_t flags) noexcept
 {
     if (!wanted()) return;
-    record({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);
+    record<true>({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);
 }
 
 void record_unmapping(EventKind kind, const void* start, size_t bytes) noexcept
 {
     if (!wanted()) return;
-    record({kind, g_tracer.clock.before_release(), number(start), bytes, {}, 0}, nullptr);
+    record<false>({kind, g_tracer.clock.before_release(), number(start), bytes, {}, 0});
 }
 
 void record_undo(EventKind kind, const void* start) noexcept
 {
     if (!wanted()) return;
-    record({kind, g_tracer.clock.after_allocation(), number(start), 0, {}, 0}, nullptr);
+    record<false>({kind, g_tracer.clock.after_allocation(), number(start), 0, {}, 0});
 }
 
 } // namespace leak::preload

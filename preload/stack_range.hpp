@@ -15,6 +15,9 @@ public:
         return address - low_ < high_ - low_ && (address & 7) == 0;
     }
 
+    // The same for an address that lies above one that is covered, and is aligned.
+    [[nodiscard]] bool reaches(uint64_t address) const noexcept { return address < high_; }
+
     // Makes the range cover `address`, which is above `inner`, an address on the live stack; all of the stack between
     // the two must be readable. A system call for every page that is new. False: not readable, or too far away.
     [[nodiscard]] bool extend(uint64_t inner, uint64_t address) noexcept

@@ -18,8 +18,9 @@ constexpr bool kVerifySlots = true;
 
 } // namespace
 
-StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& pcs, uint32_t depth) noexcept
+StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, uint32_t depth) noexcept
 {
+    const PcTable::Reader pcs(table);
     uint64_t slot = reinterpret_cast<uint64_t>(&hook.return_address);
     if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
     uint64_t pc = hook.return_address;
@@ -28,62 +29,62 @@ StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& pcs, uin
     uint32_t candidates = can_match_ ? count_ : 0; // frames_[0, candidates) may be met
     for (uint32_t walked = 0;; ++walked) {
         while (candidates > 0 && frames_[candidates - 1].slot < slot) --candidates;
-        if (candidates > 0) {
-            Frame& met = frames_[candidates - 1];
+        if (candidates > 0 && frames_[candidates - 1].slot == slot && frames_[candidates - 1].pc == pc) {
+            const FrameRegister& met = registers_[candidates - 1];
             // Where the stack before was cut at its outer end, it must still reach as far as this one.
-            if (met.slot == slot && met.pc == pc && (met.rbp == rbp || !met.rbp_leads) &&
-                (complete_ || candidates + walked >= depth) && candidates + walked <= kMostFrames) {
+            if ((met.rbp == rbp || !met.leads_out) && (complete_ || candidates + walked >= depth) &&
+                candidates + walked <= kMostFrames) {
                 const uint32_t changed = first_changed(candidates - 1);
                 if (changed == kUnchanged) {
-                    met.rbp_slot = rbp_slot != nullptr && met.rbp_leads ? rbp_slot : &met.rbp;
-                    adopt(walked, candidates, complete_, depth);
+                    adopt(walked, candidates, rbp_slot, depth);
                     return Result::done;
                 }
                 candidates = changed;
             }
         }
         if (walked == 2 * depth) { // some more than are kept, so that the next, shorter stack needs no long walk
-            adopt(walked, 0, false, depth);
+            begin_again(walked, false, depth);
             return Result::done;
         }
         const PcInfo info = pcs.find(pc);
-        if (info.id == 0) return blocked(Result::unknown_pc, pc);
-        walked_[walked] = {pc, slot, rbp, rbp_slot, info};
-        uint64_t cfa = 0;
-        switch (info.rule.kind()) {
-        case UnwindRule::Kind::from_rsp:
-            cfa = slot + sizeof slot + info.rule.cfa_offset();
-            break;
-        case UnwindRule::Kind::from_rbp:
-            cfa = rbp + info.rule.cfa_offset();
-            break;
-        case UnwindRule::Kind::realigned:
-            if (const uint64_t at = rbp - info.rule.cfa_offset(); readable_.covers(at) && at > slot)
-                cfa = word_at(at);
-            else
-                return blocked(Result::unknown_memory, at);
-            break;
-        case UnwindRule::Kind::outermost:
-            adopt(walked + 1, 0, true, depth);
-            return Result::done;
-        case UnwindRule::Kind::none:
-            return blocked(Result::no_rule, pc);
-        }
-        const uint64_t next_slot = cfa - sizeof slot;
-        if (next_slot <= slot) return blocked(Result::no_rule, pc);
-        if (!readable_.covers(next_slot)) return blocked(Result::unknown_memory, next_slot);
+        const UnwindRule rule = info.rule;
+        walked_[walked] = {{slot, pc}, rbp, rbp_slot, info};
         rbp_slot = nullptr;
-        if (info.rule.restores_rbp()) {
-            const uint64_t at =
-                info.rule.kind() == UnwindRule::Kind::realigned ? rbp : cfa - info.rule.rbp_below_cfa();
-            if (at <= slot || !readable_.covers(at)) return blocked(Result::unknown_memory, at);
-            rbp_slot = reinterpret_cast<const uint64_t*>(at);
-            rbp = *rbp_slot;
+        if (rule.kind() == UnwindRule::Kind::from_rsp) [[likely]] {
+            // The rule's numbers are such that both places lie above the slot.
+            slot += rule.cfa_offset();
+            if (!readable_.reaches(slot)) return blocked(Result::unknown_memory, slot);
+            if (rule.restores_rbp()) {
+                rbp_slot = reinterpret_cast<const uint64_t*>(slot + sizeof slot - rule.rbp_below_cfa());
+                rbp = *rbp_slot;
+            }
+        } else {
+            if (info.id == 0) return blocked(Result::unknown_pc, pc);
+            uint64_t cfa = rbp + rule.cfa_offset();
+            uint64_t rbp_at = cfa - rule.rbp_below_cfa();
+            if (rule.kind() == UnwindRule::Kind::outermost) {
+                begin_again(walked + 1, true, depth);
+                return Result::done;
+            }
+            if (rule.kind() == UnwindRule::Kind::none) return blocked(Result::no_rule, pc);
+            if (rule.kind() == UnwindRule::Kind::realigned) {
+                const uint64_t cfa_at = rbp - rule.cfa_offset();
+                if (cfa_at <= slot || !readable_.covers(cfa_at)) return blocked(Result::unknown_memory, cfa_at);
+                cfa = word_at(cfa_at);
+                rbp_at = rbp;
+            }
+            const uint64_t next_slot = cfa - sizeof slot;
+            if (next_slot <= slot || !readable_.covers(next_slot)) return blocked(Result::unknown_memory, next_slot);
+            if (rule.restores_rbp()) {
+                if (rbp_at <= slot || !readable_.covers(rbp_at)) return blocked(Result::unknown_memory, rbp_at);
+                rbp_slot = reinterpret_cast<const uint64_t*>(rbp_at);
+                rbp = *rbp_slot;
+            }
+            slot = next_slot;
         }
-        slot = next_slot;
         pc = word_at(slot);
         if (pc == 0) {
-            adopt(walked + 1, 0, true, depth);
+            begin_again(walked + 1, true, depth);
             return Result::done;
         }
     }
@@ -122,51 +123,59 @@ uint32_t StackWalk::first_changed(uint32_t last) const noexcept
 {
     if (!kVerifySlots) return kUnchanged;
     uint32_t changed = kUnchanged;
-    for (uint32_t i = 0; i < last; ++i) {
-        const Frame& frame = frames_[i];
-        if (((word_at(frame.slot) ^ frame.pc) | (*frame.rbp_slot ^ frame.rbp)) != 0) {
-            changed = i;
+    constexpr uint32_t kAtOnce = 4;
+    const auto differs = [this](uint32_t i) { return word_at(frames_[i].slot) ^ frames_[i].pc; };
+    uint32_t i = 0;
+    for (; i + kAtOnce <= last; i += kAtOnce)
+        if ((differs(i) | differs(i + 1) | differs(i + 2) | differs(i + 3)) != 0) [[unlikely]]
             break;
-        }
+    for (; i < last; ++i) {
+        if (differs(i) == 0) continue;
+        changed = i;
+        break;
     }
-    for (uint32_t i = 0; i < check_count_ && checks_[i].frame <= last; ++i)
-        if (*checks_[i].at != checks_[i].value && checks_[i].frame < changed) changed = checks_[i].frame;
+    for (uint32_t c = 0; c < check_count_ && checks_[c].from <= last; ++c) {
+        if (*checks_[c].at == checks_[c].value) continue;
+        const uint32_t frame = checks_[c].from > 0 ? checks_[c].from - 1 : 0;
+        return frame < changed ? frame : changed;
+    }
     return changed;
 }
 
-void StackWalk::adopt(uint32_t walked, uint32_t kept, bool complete, uint32_t depth) noexcept
+void StackWalk::begin_again(uint32_t walked, bool complete, uint32_t depth) noexcept
 {
-    while (check_count_ > 0 && checks_[check_count_ - 1].frame >= kept) --check_count_;
-    can_match_ = true;
-    bool rbp_leads = kept > 0 && frames_[kept - 1].rbp_leads;
+    complete_ = complete;
+    adopt(walked, 0, nullptr, depth);
+}
+
+void StackWalk::adopt(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept
+{
+    while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
+    const bool met_leads_out = kept > 0 && registers_[kept - 1].leads_out;
+    if (met_leads_out && rbp_slot != nullptr) checks_[check_count_++] = {rbp_slot, registers_[kept - 1].rbp, kept};
+    bool leads_out = met_leads_out;
     uint32_t same = kept;
     bool is_same = !is_outdated_;
-    for (uint32_t i = 0; i < walked; ++i) {
-        const WalkedFrame& from = walked_[walked - 1 - i];
-        const uint32_t at = kept + i;
-        Frame& to = frames_[at];
-        is_same = is_same && at < count_ && to.pc == from.pc;
-        if (is_same) ++same;
+    for (uint32_t i = walked; i-- > 0;) {
+        const WalkedFrame& from = walked_[i];
+        const uint32_t at = kept + walked - 1 - i;
+        is_same = is_same && at < count_ && frames_[at].pc == from.frame.pc;
+        same += is_same;
         const UnwindRule rule = from.info.rule;
-        rbp_leads = rule.consumes_rbp() || (rbp_leads && !rule.restores_rbp());
-        to.pc = from.pc;
-        to.slot = from.slot;
-        to.rbp = from.rbp;
-        to.rbp_slot = rbp_leads && from.rbp_slot != nullptr ? from.rbp_slot : &to.rbp;
-        to.rbp_leads = rbp_leads;
+        leads_out = rule.consumes_rbp() || (leads_out && !rule.restores_rbp());
+        frames_[at] = from.frame;
         pc_ids_[at] = from.info.id;
+        registers_[at] = {from.rbp, leads_out};
         if (rule.kind() == UnwindRule::Kind::realigned) {
             const auto* word = reinterpret_cast<const uint64_t*>(from.rbp - rule.cfa_offset());
-            if (check_count_ == kMostChecks)
-                can_match_ = false;
-            else
-                checks_[check_count_++] = {word, *word, at};
+            checks_[check_count_++] = {word, *word, at};
         }
+        if (leads_out && from.rbp_slot != nullptr) checks_[check_count_++] = {from.rbp_slot, from.rbp, at + 1};
     }
-    complete_ = complete;
+    can_match_ = true;
     const uint32_t known = kept + walked;
     const uint32_t first = known > depth ? known - depth : 0;
-    change_to(known, first, same, first > 0 || !complete);
+    change_to(known, first, same, first > 0 || !complete_);
 }
 
 void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept

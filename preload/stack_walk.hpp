@@ -33,7 +33,7 @@ public:
 
     // Walks the stack of the hook's caller and, when it is done, makes it the current one. `depth`: frames kept, from
     // the innermost; 1 to kMaxStackDepth.
-    [[nodiscard]] Result walk(const HookFrame& hook, const PcTable& pcs, uint32_t depth) noexcept;
+    [[nodiscard]] Result walk(const HookFrame& hook, const PcTable& table, uint32_t depth) noexcept;
     [[nodiscard]] uint64_t blocked_on() const noexcept { return blocked_on_; }
     // Finds out about the memory that walk() has asked for. False: it can't be read.
     [[nodiscard]] bool reach(const HookFrame& hook) noexcept;
@@ -82,27 +82,28 @@ public:
     [[nodiscard]] const uint32_t* pushed_pc_ids() const noexcept { return pc_ids_ + common_; }
 
 private:
+    // Where a return address lies, and what it is: into the function whose frame begins right above.
     struct Frame {
-        uint64_t pc;   // the return address into this frame's function
-        uint64_t slot; // where it lies; the function's frame begins right above
-        uint64_t rbp;  // in this frame
-        // Where rbp was restored from, if that must be looked at again because an outer frame's rule uses it; else the
-        // field above.
-        const uint64_t* rbp_slot;
-        bool rbp_leads; // an outer frame's rule, or this one's, uses rbp
+        uint64_t slot;
+        uint64_t pc;
+    };
+    struct FrameRegister {
+        uint64_t rbp;   // in this frame
+        bool leads_out; // this frame's rule or that of an outer one uses it
     };
     struct WalkedFrame {
-        uint64_t pc;
-        uint64_t slot;
+        Frame frame;
         uint64_t rbp;
         const uint64_t* rbp_slot; // nullptr: the register was not touched by the frame inside
         PcInfo info;
     };
-    // A word besides that the rule of frames_[frame] reads.
+    // A word besides the return addresses that must not have changed when frames_[from] or one inside it is met: what the
+    // rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from memory
+    // and leads out. Sorted.
     struct Check {
         const uint64_t* at;
         uint64_t value;
-        uint32_t frame;
+        uint32_t from;
     };
 
     static constexpr uint32_t kUnchanged = UINT32_MAX;
@@ -110,7 +111,10 @@ private:
     // The outermost frame up to frames_[last], of which the callers are no longer the ones remembered.
     [[nodiscard]] uint32_t first_changed(uint32_t last) const noexcept;
     // Puts the walked frames inside the first `kept` ones of the stack before.
-    void adopt(uint32_t walked, uint32_t kept, bool complete, uint32_t depth) noexcept;
+    // rbp_slot: where the rbp of the innermost of those was restored from now.
+    void adopt(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept;
+    // The walked frames are all there is. complete: they end where the thread began.
+    void begin_again(uint32_t walked, bool complete, uint32_t depth) noexcept;
     // The first `same` frames are those of the stack before.
     void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
     [[nodiscard]] Result blocked(Result why, uint64_t on) noexcept
@@ -120,7 +124,6 @@ private:
     }
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
-    static constexpr uint32_t kMostChecks = 8;
 
     StackRange readable_;
     uint64_t blocked_on_ = 0;
@@ -128,14 +131,16 @@ private:
     uint32_t first_ = 0;  // the outermost that is kept
     uint32_t common_ = 0; // those from first_ to here are the same as before
     uint32_t pop_count_ = 0;
+    uint32_t check_count_ = 0;
     bool truncated_ = false;
     bool is_outdated_ = false;
     bool can_match_ = false; // more is known of the frames than their pcs
     bool complete_ = false;  // frames_[0] has no caller
-    uint32_t check_count_ = 0;
-    Check checks_[kMostChecks];
-    Frame frames_[kMostFrames]; // outermost first
+    // Outermost first:
+    Frame frames_[kMostFrames];
     uint32_t pc_ids_[kMostFrames];
+    FrameRegister registers_[kMostFrames];
+    Check checks_[2 * kMostFrames];
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
 };
 

@@ -22,10 +22,12 @@ public:
     constexpr UnwindRule() noexcept = default;
 
     // cfa_offset: n above. rbp_below_cfa: the caller's rbp lies so many bytes below the CFA; 0: it is still in rbp.
-    // Kind::none where the numbers don't fit: multiples of 8, cfa_offset < 512 KiB, rbp_below_cfa < 64 KiB.
+    // Kind::none where the numbers don't fit: multiples of 8, cfa_offset < 512 KiB, rbp_below_cfa < 64 KiB; and where a
+    // frame that begins at rsp is none: the return address and rbp are not in it.
     [[nodiscard]] static constexpr UnwindRule make(Kind kind, uint64_t cfa_offset, uint64_t rbp_below_cfa) noexcept
     {
         if (cfa_offset % 8 != 0 || rbp_below_cfa % 8 != 0) return {};
+        if (kind == Kind::from_rsp && (cfa_offset < 8 || rbp_below_cfa > cfa_offset)) return {};
         if (cfa_offset >> 3 > kMaxCfaWords || rbp_below_cfa >> 3 > kMaxRbpWords) return {};
         UnwindRule rule;
         rule.bits_ = static_cast<uint32_t>(kind) | static_cast<uint32_t>(cfa_offset >> 3) << kCfaShift |

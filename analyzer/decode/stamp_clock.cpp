@@ -55,6 +55,7 @@ std::optional<format::ClockPair> read_clock(format::StampClock clock)
     if (clock == format::StampClock::monotonic_ns) return format::ClockPair{now_ns, now_ns};
 #if defined(__x86_64__)
     if (clock == format::StampClock::tsc) return format::ClockPair{__rdtsc(), now_ns};
+    if (clock == format::StampClock::tsc_64) return format::ClockPair{__rdtsc() >> format::kTscShift, now_ns};
 #endif
     return std::nullopt;
 }

@@ -164,8 +164,8 @@ TraceContents open_trace(const std::filesystem::path& path)
     trace.info.still_running = still_running(trace.header);
     const bool live = trace.info.still_running || (same_boot && trace.header.end_state == format::EndState::open);
     // The moment of this view. Everything recorded before it is in the raw buffers that are copied next, or in the
-    // chunks that are looked for afterwards.
-    if (const auto now = read_clock(trace.header.stamp_clock); live && now) trace.cut_stamp = now->stamp;
+    // chunks that are looked for afterwards. (What has the stamp of this very moment may still come.)
+    if (const auto now = read_clock(trace.header.stamp_clock); live && now) trace.cut_stamp = now->stamp - 1;
 
     Findings found;
     SlotScanner scanner(trace.file, trace.header);
