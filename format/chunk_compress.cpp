@@ -55,6 +55,7 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
     uint64_t all = 0;
     for (uint32_t c = 0; c < kColumnCount; ++c)
         all += header.column_bytes[c] = buffer.column_end[c] - buffer.column_begin[c];
+    ZSTD_CCtx_reset(context_, ZSTD_reset_session_only);
     if (ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context_, all))) return {};
     ZSTD_outBuffer out{compressed_.data(), compressed_.size(), 0};
     for (uint32_t c = 0; c < kColumnCount; ++c) {
@@ -62,10 +63,7 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
         ZSTD_inBuffer in{reinterpret_cast<const std::byte*>(&buffer) + buffer.column_begin[c], header.column_bytes[c],
                          0};
         const bool is_last = c + 1 == kColumnCount;
-        if (ZSTD_compressStream2(context_, &out, &in, is_last ? ZSTD_e_end : ZSTD_e_flush) != 0) {
-            ZSTD_CCtx_reset(context_, ZSTD_reset_session_only);
-            return {};
-        }
+        if (ZSTD_compressStream2(context_, &out, &in, is_last ? ZSTD_e_end : ZSTD_e_flush) != 0) return {};
     }
     const size_t result = out.pos;
     header.compressed_bytes = static_cast<uint32_t>(result);

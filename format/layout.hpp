@@ -231,7 +231,7 @@ enum class RecordType : uint16_t {
     mark = 8,              // text
     recording_started = 9, // nothing
     recording_stopped = 10,
-    exec = 11,    // path of the program
+    exec = 11,             // path of the program
     setting = 12,          // NAME=value, as the process found it
     stack_difference = 13, // StackDifferenceRecord, pcs of the preload's stack, pcs of libunwind's; ignorable
 };

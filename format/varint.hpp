@@ -11,8 +11,8 @@ namespace leak::format {
 
 inline constexpr uint32_t kMaxVarintBytes = 10;
 
-// Writes `value` at `at`; returns the position behind it. May write over as many as 4 bytes. The usual case has no branch
-// that depends on the length, which a processor can't predict.
+// Writes `value` at `at`; returns the position behind it. May write over as many as 4 bytes. The usual case has no
+// branch that depends on the length, which a processor can't predict.
 inline uint8_t* put_varint(uint8_t* at, uint64_t value) noexcept
 {
     if (value < uint64_t{1} << 28) [[likely]] {

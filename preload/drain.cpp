@@ -64,6 +64,7 @@ bool Drain::make_room(uint64_t chunk_bytes) noexcept
 void Drain::reset() noexcept
 {
     lock_.reset();
+    ready_ = false; // another thread may have been in the middle of a frame
     slot_ = nullptr;
     used_ = 0;
 }

@@ -108,7 +108,8 @@ LEAK_EXPORT int posix_memalign(void** result, size_t alignment, size_t bytes) no
 
 LEAK_EXPORT void* aligned_alloc(size_t alignment, size_t bytes) noexcept
 {
-    return recorded(EventKind::aligned_alloc_, real().aligned_alloc(alignment, bytes), bytes, LEAK_HOOK_FRAME, alignment);
+    return recorded(EventKind::aligned_alloc_, real().aligned_alloc(alignment, bytes), bytes, LEAK_HOOK_FRAME,
+                    alignment);
 }
 
 LEAK_EXPORT void* memalign(size_t alignment, size_t bytes) noexcept

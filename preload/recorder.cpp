@@ -16,10 +16,7 @@ namespace {
 // the level taken and uses the next.
 class Recording {
 public:
-    Recording() noexcept : level_(t_local.level++)
-    {
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-    }
+    Recording() noexcept : level_(t_local.level++) { std::atomic_signal_fence(std::memory_order_seq_cst); }
     ~Recording()
     {
         std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -109,8 +106,7 @@ void verify(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
     const HostFrames frames = capture(stream, hook);
     bool same = frames.count == stream.walk.depth();
     for (uint32_t i = 0; same && i < frames.count; ++i)
-        same = stream.walk.pc(frames.count - 1 - i) ==
-               reinterpret_cast<uint64_t>(stream.captured[frames.first + i]);
+        same = stream.walk.pc(frames.count - 1 - i) == reinterpret_cast<uint64_t>(stream.captured[frames.first + i]);
     g_tracer.count_verified(same);
     if (!same) g_tracer.note_difference(stream.walk, stream.captured + frames.first, frames.count, stamp);
 }
@@ -171,9 +167,8 @@ void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
 }
 
 // Puts the event into the stream's buffer. False: there is no room.
-template <bool kHasStack>
-[[nodiscard, gnu::always_inline]] inline bool append(ThreadState& state, Stream& stream,
-                                                     format::EventFields& event) noexcept
+template <bool kHasStack> [[nodiscard, gnu::always_inline]] inline bool append(ThreadState& state, Stream& stream,
+                                                                               format::EventFields& event) noexcept
 {
     if (kHasStack) {
         const StackWalk& walk = stream.walk;
@@ -214,8 +209,8 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
     return state->streams[level].stack.map() ? state : nullptr;
 }
 
-// What the quick way leaves: the thread's first event, code or memory not seen before, a full buffer. Runs on a stack of
-// our own, because the host's may be small.
+// What the quick way leaves: the thread's first event, code or memory not seen before, a full buffer. Runs on a stack
+// of our own, because the host's may be small.
 [[gnu::noinline]] void record_slowly(uint32_t level, format::EventFields& event, const HookFrame* hook,
                                      bool has_stack_already) noexcept
 {

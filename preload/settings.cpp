@@ -8,7 +8,7 @@ namespace leak::preload {
 
 namespace {
 
-constexpr size_t kMostEnvironmentBytes = 8 * 1024 * 1024;
+constexpr size_t kMostEnvironmentBytes = size_t{8} * 1024 * 1024;
 
 // The whole environment, for the time of a visit.
 class Environment {

@@ -14,18 +14,18 @@ namespace leak::preload {
 enum class UnwindMode { automatic, libunwind, frame_pointers, verify };
 
 struct Settings {
-    Path output_pattern;            // LEAK_OUT; %e %p %t %%
-    Text<1024> only;                // LEAK_ONLY: globs of executables' names, separated by commas; empty: all
-    uint32_t depth = 256;           // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
-    uint64_t min_events = 0;        // LEAK_MIN_EVENTS
+    Path output_pattern;     // LEAK_OUT; %e %p %t %%
+    Text<1024> only;         // LEAK_ONLY: globs of executables' names, separated by commas; empty: all
+    uint32_t depth = 256;    // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
+    uint64_t min_events = 0; // LEAK_MIN_EVENTS
     UnwindMode unwind = UnwindMode::automatic; // LEAK_UNWIND=auto|libunwind|fp|verify
-    int zstd_level = 1;             // LEAK_ZSTD_LEVEL: 1..19
-    bool children = true;           // LEAK_CHILDREN
-    bool is_unwanted_child = false; // LEAK_CHILDREN=-: see disown_children()
-    bool start = true;              // LEAK_START=on|off
-    bool writer_thread = true;      // LEAK_WRITER=thread|inline
-    bool verbose = false;           // LEAK_VERBOSE
-    Path temporary_directory;       // TMPDIR
+    int zstd_level = 1;                        // LEAK_ZSTD_LEVEL: 1..19
+    bool children = true;                      // LEAK_CHILDREN
+    bool is_unwanted_child = false;            // LEAK_CHILDREN=-: see disown_children()
+    bool start = true;                         // LEAK_START=on|off
+    bool writer_thread = true;                 // LEAK_WRITER=thread|inline
+    bool verbose = false;                      // LEAK_VERBOSE
+    Path temporary_directory;                  // TMPDIR
 };
 
 // From the environment the process was started with.

@@ -105,9 +105,8 @@ uint32_t StackWalk::follow_frame_pointers(const HookFrame& hook, void** return_a
     for (uint64_t frame = hook.caller_rbp; frame != 0; ++count) {
         // A frame address is that of the saved rbp, with the return address right above it.
         const uint64_t slot = frame + sizeof frame;
-        const bool is_readable =
-            frame > inner && ((readable_.covers(frame) && readable_.covers(slot)) ||
-                              (readable_.extend(inner, frame) && readable_.extend(inner, slot)));
+        const bool is_readable = frame > inner && ((readable_.covers(frame) && readable_.covers(slot)) ||
+                                                   (readable_.extend(inner, frame) && readable_.extend(inner, slot)));
         truncated = count == depth || !is_readable;
         if (truncated) return count;
         const uint64_t pc = word_at(slot);

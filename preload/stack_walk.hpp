@@ -2,7 +2,8 @@
 //
 // A frame that lies where one of the previous stack lay, with the same return address, has the same callers, if their
 // return addresses are still in their places (and rbp, where it leads to one). So a walk steps through the innermost
-// frames by their rules until it meets such a frame, and then compares the rest. Nothing on the host's stack is changed.
+// frames by their rules until it meets such a frame, and then compares the rest. Nothing on the host's stack is
+// changed.
 //
 // Each stream has one; the owning thread alone uses it, on the host's stack: no lock, no system call, no allocation.
 #pragma once
@@ -45,7 +46,8 @@ public:
 
     // Makes a stack that another unwinder found the current one. Return addresses run from inner to outer, at most
     // kMaxStackDepth of them; id_of(pc) names one.
-    template <typename IdOf> void take(void* const* return_addresses, uint32_t count, bool truncated, IdOf&& id_of) noexcept
+    template <typename IdOf>
+    void take(void* const* return_addresses, uint32_t count, bool truncated, IdOf&& id_of) noexcept
     {
         uint32_t same = first_ == 0 && !is_outdated_ ? count_ : 0;
         for (uint32_t i = 0; i < count; ++i) {
@@ -97,9 +99,9 @@ private:
         const uint64_t* rbp_slot; // nullptr: the register was not touched by the frame inside
         PcInfo info;
     };
-    // A word besides the return addresses that must not have changed when frames_[from] or one inside it is met: what the
-    // rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from memory
-    // and leads out. Sorted.
+    // A word besides the return addresses that must not have changed when frames_[from] or one inside it is met: what
+    // the rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from
+    // memory and leads out. Sorted.
     struct Check {
         const uint64_t* at;
         uint64_t value;

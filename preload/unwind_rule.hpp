@@ -12,11 +12,11 @@ namespace leak::preload {
 class UnwindRule {
 public:
     enum class Kind : uint32_t {
-        none,       // can't be said here
-        from_rsp,   // CFA = rsp + n
-        from_rbp,   // CFA = rbp + n
-        realigned,  // CFA = *(rbp - n), the caller's rbp lies at rbp: a function that realigned its stack (GCC's DRAP)
-        outermost,  // no caller: the return address is undefined
+        none,      // can't be said here
+        from_rsp,  // CFA = rsp + n
+        from_rbp,  // CFA = rbp + n
+        realigned, // CFA = *(rbp - n), the caller's rbp lies at rbp: a function that realigned its stack (GCC's DRAP)
+        outermost, // no caller: the return address is undefined
     };
 
     constexpr UnwindRule() noexcept = default;

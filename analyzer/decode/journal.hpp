@@ -63,7 +63,7 @@ struct JournalContext {
 [[nodiscard]] constexpr uint64_t index_bound(uint64_t file_bytes)
 {
     constexpr uint64_t kAlways = 4096;
-    constexpr uint64_t kMost = 4 * 1024 * 1024;
+    constexpr uint64_t kMost = uint64_t{4} * 1024 * 1024;
     const uint64_t bound = kAlways + file_bytes / 64;
     return bound < kMost ? bound : kMost;
 }

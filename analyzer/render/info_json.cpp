@@ -80,9 +80,8 @@ Json info_json(const TraceFacts& facts)
     }
     Json differences = Json::array();
     for (const DifferenceFacts& one : facts.differences) {
-        differences.push_back({{"at_ns", one.at_ns},
-                               {"walked", frames_json(one.walked)},
-                               {"libunwind", frames_json(one.libunwind)}});
+        differences.push_back(
+            {{"at_ns", one.at_ns}, {"walked", frames_json(one.walked)}, {"libunwind", frames_json(one.libunwind)}});
     }
     return {{"schema", "leakan.info.v1"},
             {"trace", trace_json(facts.info)},

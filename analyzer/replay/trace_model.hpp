@@ -92,9 +92,9 @@ struct TraceInfo {
     uint32_t depth_limit = 0;
     uint64_t file_bytes = 0;
     uint64_t writer_cpu_ns = 0;
-    uint64_t libunwind_stacks = 0;  // stacks that the preload's own unwinder left to libunwind
-    uint64_t verified_stacks = 0;   // compared with libunwind's
-    uint64_t stack_differences = 0; // of those
+    uint64_t libunwind_stacks = 0;            // stacks that the preload's own unwinder left to libunwind
+    uint64_t verified_stacks = 0;             // compared with libunwind's
+    uint64_t stack_differences = 0;           // of those
     std::vector<StackDifference> differences; // the first few
     std::vector<Mark> marks;
 };

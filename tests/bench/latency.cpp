@@ -1,5 +1,6 @@
 // How long single calls take: latency PAIRS. Times every malloc and free by itself and prints, as one JSON object, how
-// many took longer than each limit, and how often the kernel took the processor away (getrusage's involuntary switches).
+// many took longer than each limit, and how often the kernel took the processor away (getrusage's involuntary
+// switches).
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -20,10 +21,10 @@ double ticks_per_us()
 {
     const auto start = std::chrono::steady_clock::now();
     const uint64_t from = __rdtsc();
-    while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(50)) {
-    }
+    while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(50)) {}
     const uint64_t ticks = __rdtsc() - from;
-    return static_cast<double>(ticks) / std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+    return static_cast<double>(ticks) /
+           std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
 }
 
 void count(uint64_t ticks)

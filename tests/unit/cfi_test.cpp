@@ -97,7 +97,8 @@ TEST_CASE("a frame of rbp: the rows of its prologue and epilogue")
     check(tables.at(0x103), Kind::from_rsp, 16, 16);
     check(tables.at(0x104), Kind::from_rbp, 16, 16);
     check(tables.at(0x183), Kind::from_rbp, 16, 16);
-    check(tables.at(0x184), Kind::none); // at the ret: nothing is called from there, and rbp is not in the frame any more
+    check(tables.at(0x184),
+          Kind::none); // at the ret: nothing is called from there, and rbp is not in the frame any more
     CHECK_FALSE(tables.at(0xff).has_value());
     CHECK_FALSE(tables.at(0x200).has_value());
 }

@@ -1,5 +1,5 @@
-// StackWalk against a simulated thread: frames of every kind of rule come and go on a stack in memory, and the walk must
-// find exactly them; the differences it gives must lead a reader from each stack to the next.
+// StackWalk against a simulated thread: frames of every kind of rule come and go on a stack in memory, and the walk
+// must find exactly them; the differences it gives must lead a reader from each stack to the next.
 #include "preload/pc_table.hpp"
 #include "preload/stack_walk.hpp"
 
