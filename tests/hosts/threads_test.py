@@ -26,6 +26,22 @@ class Threads(LeakTest):
         self.assert_left(report, "remake_block", 0, 0)
         self.assert_sound(report)
 
+    def test_the_order_holds_at_2_8_and_64_threads(self):
+        # The fewer blocks are on the way, the sooner an address is used again by another thread.
+        for threads, blocks, on_the_way in ((2, 60000, 1), (2, 60000, 64), (8, 15000, 1), (8, 15000, 4), (64, 1500, 1),
+                                            (64, 1500, 64)):
+            with self.subTest(threads=threads, on_the_way=on_the_way):
+                run = self.run_traced([self.host("handoff"), str(blocks), str(threads), str(on_the_way)], timeout=150)
+                self.assertEqual(run.status, 0)
+                report = self.report_of(run)
+                self.assert_sound(report)
+                self.assertEqual(report.summary["replaced_blocks"], 0)
+                for function in ("make_block", "remake_block"):
+                    self.assert_left(report, function, 0, 0)
+                expected = threads * (blocks + (blocks + 2) // 3)
+                self.assertLessEqual(report.summary["allocations"] - expected, 4 * threads)
+                self.assertGreaterEqual(report.summary["allocations"], expected)
+
     def test_a_thread_pool_leaks_what_its_tasks_leak(self):
         report = self.report_of(self.run_both([self.host("thread_pool")]))
         self.assert_left(report, "leaking_task", 100, 6400, "malloc")
