@@ -41,7 +41,7 @@ public:
     }
 
 private:
-    static constexpr uint64_t kMostBytes = 4 * 1024 * 1024;
+    static constexpr uint64_t kMostBytes = uint64_t{4} * 1024 * 1024;
 
     [[nodiscard]] static uint64_t page_of(uint64_t address) noexcept { return address & ~uint64_t{kPageBytes - 1}; }
 
