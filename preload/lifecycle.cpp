@@ -138,7 +138,7 @@ void Tracer::become_child(uint64_t fork_stamp) noexcept
     pool.reset();
     drain.reset();
     writer.reset();
-    pcs.reset();
+    pcs.reset(inside_hook);
     closing_.store(0, std::memory_order_relaxed);
     control_->recording.store(false, std::memory_order_relaxed);
     if (!settings.children)

@@ -18,32 +18,40 @@ public:
     // The same for an address that lies above one that is covered, and is aligned.
     [[nodiscard]] bool reaches(uint64_t address) const noexcept { return address < high_; }
 
-    // Makes the range cover `address`, which is above `inner`, an address on the live stack; all of the stack between
-    // the two must be readable. A system call for every page that is new. False: not readable, or too far away.
+    // Makes the range cover `inner`, an address on the live stack, and `address`, which lies at or above it. What is known
+    // is kept where it joins on. A system call for every page that is new. False: not readable, or too far away.
     [[nodiscard]] bool extend(uint64_t inner, uint64_t address) noexcept
     {
         if (address < inner || address - inner > kMostBytes || (address & 7) != 0) return false;
-        if (!covers(inner)) low_ = high_ = 0;
-        const uint64_t first = page_of(inner);
-        if (low_ == high_) low_ = high_ = first;
-        while (high_ <= address) {
-            if (!os::can_read(reinterpret_cast<const void*>(high_))) return false;
-            high_ += kPageBytes;
-        }
-        return true;
-    }
-
-    // The stack has grown down to `address`: pages that are new join the range when they lie right below it.
-    void grow_down(uint64_t address) noexcept
-    {
-        if (covers(address) || low_ <= address || low_ - address > kMostBytes / 8) return;
-        while (low_ > address && os::can_read(reinterpret_cast<const void*>(low_ - kPageBytes))) low_ -= kPageBytes;
+        if (!joins(inner)) low_ = high_ = page_of(inner);
+        return grow_up(address);
     }
 
 private:
     static constexpr uint64_t kMostBytes = uint64_t{4} * 1024 * 1024;
 
     [[nodiscard]] static uint64_t page_of(uint64_t address) noexcept { return address & ~uint64_t{kPageBytes - 1}; }
+
+    // Whether the range reaches, or can be made to reach, to `inner`.
+    [[nodiscard]] bool joins(uint64_t inner) noexcept
+    {
+        if (low_ == high_) return false;
+        if (inner >= high_) return inner - high_ < kMostBytes && grow_up(inner);
+        if (inner < low_ && low_ - inner > kMostBytes) return false;
+        while (inner < low_) {
+            if (!os::can_read(reinterpret_cast<const void*>(low_ - kPageBytes))) return false;
+            low_ -= kPageBytes;
+        }
+        return true;
+    }
+    [[nodiscard]] bool grow_up(uint64_t address) noexcept
+    {
+        while (high_ <= address) {
+            if (!os::can_read(reinterpret_cast<const void*>(high_))) return false;
+            high_ += kPageBytes;
+        }
+        return true;
+    }
 
     uint64_t low_ = 0; // page boundaries; nothing is covered where they are equal
     uint64_t high_ = 0;

@@ -250,3 +250,35 @@ TEST_CASE("a frame that leads nowhere is left to libunwind, and nothing is read 
     }
     CHECK(saw_refusal);
 }
+
+TEST_CASE("a range of a stack grows over readable pages, both ways, and never over others")
+{
+    constexpr uint64_t kPages = 8;
+    constexpr uint64_t kHole = 5;
+    auto* const memory = static_cast<char*>(os::map_memory(kPages * kPageBytes));
+    REQUIRE(memory != nullptr);
+    os::forbid(memory + kHole * kPageBytes, kPageBytes);
+    const auto at = [memory](uint64_t page, uint64_t offset = 0) {
+        return reinterpret_cast<uint64_t>(memory) + page * kPageBytes + offset;
+    };
+    StackRange range;
+    CHECK_FALSE(range.covers(at(2)));
+    CHECK(range.extend(at(2, 8), at(3, 16)));
+    CHECK(range.covers(at(2)));
+    CHECK(range.covers(at(3, 4088)));
+    CHECK_FALSE(range.covers(at(3, 4084))); // not aligned
+    CHECK_FALSE(range.covers(at(1)));
+    CHECK_FALSE(range.covers(at(4)));
+    CHECK(range.extend(at(0, 64), at(1))); // the stack has grown
+    CHECK(range.covers(at(0)));
+    CHECK(range.covers(at(3)));
+    CHECK(range.extend(at(4), at(4)));
+    CHECK_FALSE(range.extend(at(4), at(6))); // a page between them can't be read
+    CHECK_FALSE(range.covers(at(5)));
+    CHECK(range.extend(at(6), at(7))); // another stack: begins anew
+    CHECK(range.covers(at(7)));
+    CHECK_FALSE(range.covers(at(4)));
+    CHECK_FALSE(range.extend(at(6), at(4)));              // outwards is up
+    CHECK_FALSE(range.extend(at(6), at(6) + (1u << 30))); // no stack reaches so far
+    os::unmap(memory, kPages * kPageBytes);
+}
