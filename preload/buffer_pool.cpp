@@ -15,6 +15,7 @@ bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
         if (index == kMost) return false;
         buffers_[index] = {header, free_};
         free_ = &buffers_[index];
+        ++free_count_;
         count_.store(index + 1, std::memory_order_relaxed);
         at += format::frame_bytes(header->frame);
     }
@@ -25,7 +26,9 @@ RawBuffer* BufferPool::take_free() noexcept
 {
     const Locked locked(lock_);
     RawBuffer* buffer = free_;
-    if (buffer != nullptr) free_ = buffer->next;
+    if (buffer == nullptr) return nullptr;
+    free_ = buffer->next;
+    --free_count_;
     return buffer;
 }
 
@@ -62,13 +65,26 @@ void BufferPool::give_back_full(RawBuffer& buffer) noexcept
 void BufferPool::give_free(RawBuffer& buffer) noexcept
 {
     std::atomic_ref(buffer.header->state).store(format::BufferState::free, std::memory_order_release);
+    bool is_spare = false;
     {
         const Locked locked(lock_);
         buffer.next = free_;
         free_ = &buffer;
+        is_spare = ++free_count_ > kFreeInMemory;
     }
+    if (is_spare) leave_memory(buffer);
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
+}
+
+// The pages leave the process; what is in the file stays. Somebody may be taking the buffer already, who then touches
+// them again.
+void BufferPool::leave_memory(const RawBuffer& buffer) noexcept
+{
+    const auto start = reinterpret_cast<uint64_t>(buffer.header);
+    const uint64_t end = start + format::frame_bytes(buffer.header->frame);
+    const uint64_t first_page = (start + kPageBytes - 1) & ~uint64_t{kPageBytes - 1};
+    os::advise(reinterpret_cast<void*>(first_page), end - first_page, MADV_DONTNEED);
 }
 
 void BufferPool::wait_for_free(uint32_t seen) noexcept
@@ -80,6 +96,7 @@ void BufferPool::reset() noexcept
 {
     lock_.reset();
     free_ = oldest_full_ = newest_full_ = nullptr;
+    free_count_ = 0;
     count_.store(0, std::memory_order_relaxed);
     full_count_.store(0, std::memory_order_relaxed);
 }

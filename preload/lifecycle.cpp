@@ -134,6 +134,7 @@ void Tracer::become_child(uint64_t fork_stamp) noexcept
     t_local.locks_held = 0;
     state_lock.reset();
     begin_lock_.reset();
+    pool_growth_lock_.reset();
     growth_lock_.reset();
     pool.reset();
     drain.reset();

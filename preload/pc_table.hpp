@@ -13,7 +13,7 @@
 namespace leak::preload {
 
 struct PcInfo {
-    uint32_t id = 0; // 0: the pc is not known yet
+    uint32_t id; // 0: the pc is not known yet
     UnwindRule rule;
 };
 

@@ -149,6 +149,7 @@ void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
         g_tracer.writer.wake();
         const Locked locked(g_tracer.state_lock);
         refresh_name(state);
+        g_tracer.threads.reclaim();
     }
     RawBuffer* buffer = g_tracer.take_buffer();
     if (buffer == nullptr) {

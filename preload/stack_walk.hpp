@@ -13,6 +13,7 @@
 #include "preload/stack_range.hpp"
 
 #include <cstdint>
+#include <type_traits>
 
 namespace leak::preload {
 
@@ -107,6 +108,8 @@ private:
         uint64_t value;
         uint32_t from;
     };
+
+    static_assert(std::is_trivially_default_constructible_v<WalkedFrame>, "or a new thread touches all of walked_");
 
     static constexpr uint32_t kUnchanged = UINT32_MAX;
 

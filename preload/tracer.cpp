@@ -181,7 +181,7 @@ void Tracer::switch_recording(bool on) noexcept
 PcInfo Tracer::pc_info(uint64_t pc) noexcept
 {
     const bool check = is_closing();
-    PcInfo info;
+    PcInfo info{};
     if (!check) {
         info = pcs.find(pc);
         if (info.id != 0) return info;
@@ -211,8 +211,11 @@ RawBuffer* Tracer::take_buffer() noexcept
         const uint32_t seen = pool.free_events();
         if (RawBuffer* buffer = pool.take_free()) return buffer;
         if (state() == State::failed) return nullptr;
-        // Two buffers for every thread: one to fill while the other is compressed.
-        if (pool.full_count() == 0 || pool.count() < 2 * threads.count() + 2) {
+        // A buffer to fill for every thread, and one for every other to be compressed meanwhile.
+        const uint32_t enough = threads.count() + threads.count() / 2 + 3;
+        if (pool.full_count() == 0 || pool.count() < enough) {
+            const Locked locked(pool_growth_lock_);
+            if (RawBuffer* buffer = pool.take_free()) return buffer; // somebody else was quicker
             std::byte* slot = new_slot(format::SlotKind::raw_events);
             if (slot == nullptr) return nullptr;
             if (pool.adopt(slot + sizeof(format::SlotHeader), slot + format::kSlotBytes)) continue;

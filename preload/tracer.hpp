@@ -124,6 +124,7 @@ private:
     std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
     uint32_t pid_ = 0;
     Lock begin_lock_;
+    Lock pool_growth_lock_;               // adds raw buffers: one slot at a time
     Lock growth_lock_;                    // extends the file where there is no writer
     std::atomic<uint64_t> lost_early_{0}; // events lost before there was a file to count them in
     std::string_view failure_;

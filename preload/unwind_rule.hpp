@@ -19,7 +19,8 @@ public:
         outermost, // no caller: the return address is undefined
     };
 
-    constexpr UnwindRule() noexcept = default;
+    // Kind::none where it is value-initialised; left alone where it is a part of an array that nobody has touched.
+    UnwindRule() noexcept = default;
 
     // cfa_offset: n above. rbp_below_cfa: the caller's rbp lies so many bytes below the CFA; 0: it is still in rbp.
     // Kind::none where the numbers don't fit: multiples of 8, cfa_offset < 512 KiB, rbp_below_cfa < 64 KiB; and where a
@@ -29,7 +30,7 @@ public:
         if (cfa_offset % 8 != 0 || rbp_below_cfa % 8 != 0) return {};
         if (kind == Kind::from_rsp && (cfa_offset < 8 || rbp_below_cfa > cfa_offset)) return {};
         if (cfa_offset >> 3 > kMaxCfaWords || rbp_below_cfa >> 3 > kMaxRbpWords) return {};
-        UnwindRule rule;
+        UnwindRule rule{};
         rule.bits_ = static_cast<uint32_t>(kind) | static_cast<uint32_t>(cfa_offset >> 3) << kCfaShift |
                      static_cast<uint32_t>(rbp_below_cfa >> 3) << kRbpShift;
         return rule;
@@ -60,7 +61,7 @@ private:
     static constexpr uint32_t kRbpShift = 19;
     static constexpr uint32_t kMaxRbpWords = 0x1fff;
 
-    uint32_t bits_ = 0;
+    uint32_t bits_;
 };
 static_assert(sizeof(UnwindRule) == 4);
 

@@ -67,6 +67,19 @@ class Threads(LeakTest):
         threads = [name for site in report.sites_of("leak_in_thread") for name in site.raw["threads"]]
         self.assertEqual(len(set(map(str, threads))), 200, "each leak names its own thread")
 
+    def test_the_memory_of_threads_is_bounded_and_comes_back(self):
+        threads = 100
+        def resident(run):
+            self.assertEqual(run.status, 0)
+            return [int(kib) for kib in run.stdout.split()]
+        nothing = resident(self.run_traced([self.host("thread_memory"), "0"]))
+        plain = resident(self.run_plain([self.host("thread_memory"), str(threads)]))
+        run = self.run_traced([self.host("thread_memory"), str(threads)])
+        alive, ended = resident(run)
+        self.assertLess((alive - nothing[0] - plain[0]) / threads, 192, "KiB for each live thread")
+        self.assertLess(ended - nothing[1], 4096, "KiB left of threads that have ended")
+        self.assert_sound(self.report_of(run))
+
     def test_threads_with_the_smallest_stack(self):
         report = self.report_of(self.run_both([self.host("min_stack")]))
         self.assert_left(report, "leak_on_small_stack", 11, 11 * 33, "malloc")
