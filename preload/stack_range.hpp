@@ -18,8 +18,8 @@ public:
     // The same for an address that lies above one that is covered, and is aligned.
     [[nodiscard]] bool reaches(uint64_t address) const noexcept { return address < high_; }
 
-    // Makes the range cover `inner`, an address on the live stack, and `address`, which lies at or above it. What is known
-    // is kept where it joins on. A system call for every page that is new. False: not readable, or too far away.
+    // Makes the range cover `inner`, an address on the live stack, and `address`, which lies at or above it. What is
+    // known is kept where it joins on. A system call for every page that is new. False: not readable, or too far away.
     [[nodiscard]] bool extend(uint64_t inner, uint64_t address) noexcept
     {
         if (address < inner || address - inner > kMostBytes || (address & 7) != 0) return false;
