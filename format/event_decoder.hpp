@@ -1,8 +1,10 @@
 // Reads events back from the columns of one buffer or chunk; the inverse of event_encoder.hpp.
 //
-// Trusts nothing: every read is bounded and every value checked. One decoder per buffer, any thread; no allocation.
+// Trusts nothing: every read is bounded and every value checked. One decoder per buffer, any thread. Memory: 8 bytes an
+// event.
 #pragma once
 
+#include "format/address_code.hpp"
 #include "format/event.hpp"
 #include "format/layout.hpp"
 #include "format/varint.hpp"
@@ -35,8 +37,9 @@ class EventDecoder {
 public:
     using Columns = std::array<std::span<const uint8_t>, kColumnCount>;
 
-    EventDecoder(const Columns& columns, uint64_t base_stamp, uint32_t event_count) noexcept
-        : stamp_(base_stamp), left_(event_count)
+    // event_count: at most one for each byte of the op column. version_major: of the trace.
+    EventDecoder(const Columns& columns, uint64_t base_stamp, uint32_t event_count, uint16_t version_major)
+        : stamp_(base_stamp), addresses_(version_major, event_count), left_(event_count)
     {
         for (uint32_t c = 0; c < kColumnCount; ++c) {
             at_[c] = columns[c].data();
@@ -48,7 +51,7 @@ public:
     [[nodiscard]] uint32_t stack_depth() const noexcept { return depth_; }
 
     // Fills `event` with the next event; needs events_left() > 0.
-    [[nodiscard]] std::expected<void, DecodeError> next(DecodedEvent& event) noexcept
+    [[nodiscard]] std::expected<void, DecodeError> next(DecodedEvent& event)
     {
         const auto bad = [](const char* what) { return std::unexpected(DecodeError{what}); };
         uint8_t op = 0;
@@ -60,10 +63,8 @@ public:
         if (!get(Column::stamp, delta)) return bad("stamp column is damaged");
         stamp_ += delta;
         event.stamp = stamp_;
-        if (!get_address_delta(at_[index(Column::address)], end_[index(Column::address)], delta))
+        if (!addresses_.get(at_[index(Column::address)], end_[index(Column::address)], event.address))
             return bad("address column is damaged");
-        address_ += delta;
-        event.address = address_;
         event.size = 0;
         if (has_size(event.kind) && !get(Column::size, event.size)) return bad("size column is damaged");
         event.extra = 0;
@@ -115,7 +116,7 @@ private:
     std::array<const uint8_t*, kColumnCount> at_{};
     std::array<const uint8_t*, kColumnCount> end_{};
     uint64_t stamp_;
-    uint64_t address_ = 0;
+    AddressDecoder addresses_;
     uint32_t left_;
     uint32_t depth_ = 0;
     std::array<uint32_t, kMaxStackDepth> pushed_{};

@@ -4,6 +4,7 @@
 // mapping of the trace file, so what was appended survives the process; an event counts once event_count says so.
 #pragma once
 
+#include "format/address_code.hpp"
 #include "format/event.hpp"
 #include "format/layout.hpp"
 #include "format/varint.hpp"
@@ -45,7 +46,7 @@ public:
         buffer_ = &buffer;
         sure_events_ = 0;
         previous_stamp_ = base_stamp;
-        previous_address_ = 0;
+        addresses_.begin();
         std::atomic_ref(buffer.event_count).store(0, std::memory_order_release);
         buffer.thread_index = thread_index;
         buffer.level = level;
@@ -105,9 +106,7 @@ public:
         const uint32_t count = b.event_count;
         const uint64_t stamp = event.stamp < previous_stamp_ ? previous_stamp_ : event.stamp;
         const uint64_t stamp_delta = stamp - previous_stamp_;
-        const uint64_t address_delta = event.address - previous_address_;
         previous_stamp_ = stamp;
-        previous_address_ = event.address;
         sure_events_ -= sure_events_ != 0;
 
         const auto advance = [&b, start](Column column, const uint8_t* to) {
@@ -128,7 +127,7 @@ public:
             }
         }
         stamp_at = put_small_varint(stamp_at, stamp_delta);
-        address_at = put_address_delta(address_at, address_delta);
+        address_at = addresses_.put(address_at, event.address, count);
         if (kHasStack || has_size(event.kind)) {
             size_at = put_varint(size_at, event.size);
             advance(Column::size, size_at);
@@ -183,7 +182,7 @@ private:
     RawBufferHeader* buffer_ = nullptr;
     uint32_t sure_events_ = 0; // see look_for_room()
     uint64_t previous_stamp_ = 0;
-    uint64_t previous_address_ = 0;
+    AddressEncoder addresses_;
 };
 
 } // namespace leak::format

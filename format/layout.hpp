@@ -23,8 +23,14 @@ inline constexpr uint32_t kZstdMagic = 0xFD2FB528;
 inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
-inline constexpr uint16_t kVersionMajor = 1;
-inline constexpr uint16_t kVersionMinor = 1;
+inline constexpr uint16_t kVersionMajor = 2;
+inline constexpr uint16_t kVersionMinor = 0;
+
+// The last minor version that is known of a major one.
+[[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
+{
+    return major == 1 ? 1 : kVersionMinor;
+}
 
 enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6 };
 

@@ -65,30 +65,4 @@ inline uint8_t* put_small_varint(uint8_t* at, uint64_t value) noexcept
     return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
 }
 
-// An address as its distance from the one before. Blocks are 16-byte aligned as a rule, so the distance is counted in
-// units of 16; bit 0 says that a byte with the low 4 bits follows.
-inline constexpr uint32_t kMaxAddressBytes = kMaxVarintBytes + 1;
-
-inline uint8_t* put_address_delta(uint8_t* at, uint64_t delta) noexcept
-{
-    const uint64_t units = zigzag(static_cast<int64_t>(delta) >> 4);
-    const uint8_t low = delta & 15;
-    at = put_varint(at, units << 1 | (low != 0 ? 1 : 0));
-    if (low != 0) *at++ = low;
-    return at;
-}
-
-[[nodiscard]] inline bool get_address_delta(const uint8_t*& at, const uint8_t* end, uint64_t& delta) noexcept
-{
-    uint64_t coded = 0;
-    if (!get_varint(at, end, coded)) return false;
-    uint64_t low = 0;
-    if ((coded & 1) != 0) {
-        if (at == end) return false;
-        low = *at++;
-    }
-    delta = static_cast<uint64_t>(unzigzag(coded >> 1)) << 4 | low;
-    return true;
-}
-
 } // namespace leak::format

@@ -42,7 +42,7 @@ namespace {
 
 [[nodiscard]] format::EventDecoder make_decoder(std::span<const std::byte> bytes,
                                                 const std::array<uint32_t, kColumnCount>& column_bytes,
-                                                const BufferRef& buffer)
+                                                const BufferRef& buffer, uint16_t version_major)
 {
     format::EventDecoder::Columns columns;
     const auto* at = reinterpret_cast<const uint8_t*>(bytes.data());
@@ -50,7 +50,7 @@ namespace {
         columns[c] = {at, column_bytes[c]};
         at += column_bytes[c];
     }
-    return {columns, buffer.base_stamp, buffer.event_count};
+    return {columns, buffer.base_stamp, buffer.event_count, version_major};
 }
 
 } // namespace
@@ -95,7 +95,7 @@ std::expected<format::EventDecoder, std::string> BufferLoader::load(const Buffer
 {
     if (buffer.raw_copy != kNoRawCopy) {
         const RawCopy& copy = raw_copies_[buffer.raw_copy];
-        return make_decoder(copy.bytes, copy.column_bytes, buffer);
+        return make_decoder(copy.bytes, copy.column_bytes, buffer, version_major_);
     }
     compressed_.resize(sizeof(EventChunkHeader) + buffer.compressed_bytes);
     if (file_.read_at(buffer.offset, compressed_) != compressed_.size())
@@ -111,7 +111,7 @@ std::expected<format::EventDecoder, std::string> BufferLoader::load(const Buffer
     storage.resize(std::accumulate(column_bytes.begin(), column_bytes.end(), size_t{0}));
     const auto done = decompressor_.decompress(std::span(compressed_).subspan(sizeof header), storage);
     if (!done) return std::unexpected("an event chunk can't be decompressed: " + done.error());
-    return make_decoder(storage, column_bytes, buffer);
+    return make_decoder(storage, column_bytes, buffer, version_major_);
 }
 
 } // namespace leak::analyzer

@@ -63,7 +63,11 @@ copy_raw_buffer(const FileReader& file, uint64_t offset, uint64_t frame_bytes);
 // Brings the columns of one buffer after another into memory.
 class BufferLoader {
 public:
-    BufferLoader(const FileReader& file, const RawCopies& raw_copies) : file_(file), raw_copies_(raw_copies) {}
+    // version_major: of the trace.
+    BufferLoader(const FileReader& file, const RawCopies& raw_copies, uint16_t version_major)
+        : file_(file), raw_copies_(raw_copies), version_major_(version_major)
+    {
+    }
 
     // A decoder over the events of `buffer`. It reads from `storage` (or the raw copy), which must live as long.
     [[nodiscard]] std::expected<format::EventDecoder, std::string> load(const BufferRef& buffer,
@@ -72,6 +76,7 @@ public:
 private:
     const FileReader& file_;
     const RawCopies& raw_copies_;
+    uint16_t version_major_;
     format::ChunkDecompressor decompressor_;
     std::vector<std::byte> compressed_;
 };

@@ -66,12 +66,12 @@ FileHeader read_file_header(const FileReader& file)
     if (checksum_of(header) != header.immutable_checksum)
         throw UserError(file.path(), kFileHeaderOffset,
                         "the checksum of the file header is wrong; it can't be read, copy it or trace again");
-    if (header.version_major != format::kVersionMajor)
+    if (header.version_major == 0 || header.version_major > format::kVersionMajor)
         throw UserError(file.path(), kFileHeaderOffset,
-                        "the trace has format version " + version_text(header) + ", this leakan reads " +
+                        "the trace has format version " + version_text(header) + ", this leakan reads 1.0 to " +
                             std::to_string(format::kVersionMajor) +
                             ".x; use the leakan that belongs to the libleak.so that wrote it");
-    if (header.version_minor == 0) // behind its last field there is padding
+    if (header.version_major == 1 && header.version_minor == 0) // behind its last field there is padding
         std::memset(reinterpret_cast<std::byte*>(&header) + format::kFileHeaderBytes_1_0, 0,
                     sizeof header - format::kFileHeaderBytes_1_0);
     if (!std::has_single_bit(header.slot_bytes) || header.slot_bytes < format::kMinSlotBytes ||

@@ -139,7 +139,7 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
 void SlotScanner::refuse_unknown(const FrameView& frame, DamageLog& damage) const
 {
     const std::string kind = std::to_string(static_cast<unsigned>(frame.header.kind));
-    if (header_.version_minor > format::kVersionMinor)
+    if (header_.version_minor > format::newest_minor(header_.version_major))
         throw UserError(file_.path(), frame.offset,
                         "a frame of the unknown kind " + kind +
                             "; use the leakan that belongs to the libleak.so that wrote the trace");

@@ -39,7 +39,7 @@ bool StreamCursor::open_next_buffer()
     const BufferRef& buffer = stream_->buffers[next_buffer_++];
     auto decoder = context_->loader.load(buffer, columns_);
     if (decoder)
-        decoder_ = std::make_unique<format::EventDecoder>(*decoder);
+        decoder_ = std::make_unique<format::EventDecoder>(std::move(*decoder));
     else
         context_->damage.add(buffer.offset, decoder.error(), buffer.event_count);
     return true;

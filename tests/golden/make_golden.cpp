@@ -22,14 +22,14 @@ void write_broken(const std::filesystem::path& directory)
 {
     using namespace leak;
     const auto image = test::golden_trace(test::TraceLayout::compact()).image();
-    write(directory / "v1.1-cut.zst", Bytes(image).first(format::kMinSlotBytes)); // behind its first slot
+    write(directory / "v2.0-cut.zst", Bytes(image).first(format::kMinSlotBytes)); // behind its first slot
     constexpr std::string_view text = "#!/bin/sh\necho 'a script is no trace'\n";
     write(directory / "foreign.zst", std::as_bytes(std::span(text)));
     write(directory / "empty.zst", {});
     auto newer = test::golden_trace(test::TraceLayout::compact());
-    newer.header.version_major = 2;
+    newer.header.version_major = 3;
     newer.header.version_minor = 0;
-    write(directory / "v2.0-newer.zst", newer.image());
+    write(directory / "v3.0-newer.zst", newer.image());
 }
 
 } // namespace
@@ -40,7 +40,7 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "usage: make_golden DIRECTORY\n");
         return 2;
     }
-    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v1.1.zst");
+    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v2.0.zst");
     write_broken(argv[1]);
     return 0;
 }

@@ -29,7 +29,7 @@ struct Buffer {
         const auto* bytes = reinterpret_cast<const uint8_t*>(memory.data());
         for (uint32_t c = 0; c < kColumnCount; ++c)
             columns[c] = {bytes + header().column_begin[c], header().column_end[c] - header().column_begin[c]};
-        return {columns, header().base_stamp, header().event_count};
+        return {columns, header().base_stamp, header().event_count, kVersionMajor};
     }
 };
 
@@ -182,7 +182,7 @@ TEST_CASE("a stack that pops more than there is, or grows past the limit, is ref
     const std::vector<uint8_t> zero = {0};
     const auto read_with = [&](const std::vector<uint8_t>& stack) {
         const EventDecoder::Columns columns = {op, zero, zero, zero, stack, zero, zero};
-        EventDecoder decoder(columns, 0, 1);
+        EventDecoder decoder(columns, 0, 1, kVersionMajor);
         DecodedEvent event;
         return decoder.next(event).has_value();
     };

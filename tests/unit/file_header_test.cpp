@@ -68,16 +68,20 @@ TEST_CASE("a trace cut inside its header is refused with the place")
     CHECK(says(refusal_of(std::span(image).first(100)), "offset 100: the file ends inside its header"));
 }
 
-TEST_CASE("another major version is refused by both numbers, another minor one is read")
+TEST_CASE("a newer major version is refused by both numbers, an older one and another minor one are read")
 {
     TraceBuilder builder;
-    builder.header.version_major = 2;
+    builder.header.version_major = leak::format::kVersionMajor + 1;
     builder.header.version_minor = 5;
     const std::string message = refusal_of(builder.image());
-    CHECK(says(message, "2.5"));
+    CHECK(says(message, "version " + std::to_string(leak::format::kVersionMajor + 1) + ".5"));
     CHECK(says(message, "offset 64"));
-    builder.header.version_major = 1;
-    CHECK(refusal_of(builder.image()).empty());
+    for (const uint16_t major : {uint16_t{1}, leak::format::kVersionMajor}) {
+        builder.header.version_major = major;
+        CHECK(refusal_of(builder.image()).empty());
+    }
+    builder.header.version_major = 0;
+    CHECK(says(refusal_of(builder.image()), "version 0.5"));
 }
 
 TEST_CASE("a header whose checksum is wrong is refused")

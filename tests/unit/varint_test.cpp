@@ -74,26 +74,3 @@ TEST_CASE("zigzag keeps small distances small and undoes itself")
     for (const uint64_t value : interesting_values())
         CHECK(unzigzag(zigzag(static_cast<int64_t>(value))) == static_cast<int64_t>(value));
 }
-
-TEST_CASE("an address delta reads back as it was written, aligned or not, up or down")
-{
-    for (const uint64_t value : interesting_values()) {
-        std::array<uint8_t, kMaxAddressBytes> bytes{};
-        const uint8_t* end = put_address_delta(bytes.data(), value);
-        REQUIRE(end <= bytes.data() + bytes.size());
-        const uint8_t* at = bytes.data();
-        uint64_t read = 0;
-        REQUIRE(get_address_delta(at, end, read));
-        CHECK(read == value);
-        CHECK(at == end);
-    }
-}
-
-TEST_CASE("neighbouring blocks take one byte of address")
-{
-    std::array<uint8_t, kMaxAddressBytes> bytes{};
-    for (const int64_t distance : {-496, -32, 0, 16, 496}) {
-        const uint8_t* end = put_address_delta(bytes.data(), static_cast<uint64_t>(distance));
-        CHECK(end - bytes.data() == 1);
-    }
-}
