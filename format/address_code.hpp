@@ -37,16 +37,17 @@ public:
         previous_ = address;
         const uint64_t low = distance & 15;
         uint64_t code = zigzag(static_cast<int64_t>(distance) >> 4) << 2 | (low != 0 ? 2 : 0);
-        bool is_known = false;
         if (address >> kAddressBits == 0) [[likely]] {
             uint64_t& place = places_[(address >> 4) * 0x9e3779b97f4a7c15u >> (64 - kPlacesLog2)];
-            is_known = place >> kIndexBits == address;
-            const uint64_t age = index - (place & kMaxIndex);
+            const uint64_t known = place;
             place = address << kIndexBits | index;
-            code = is_known ? age << 1 | 1 : code; // no branch: nobody can foretell it
+            const uint64_t reference = (index - (known & kMaxIndex)) << 1 | 1;
+            // No branch: nobody can foretell it.
+            const uint64_t if_known = uint64_t{0} - static_cast<uint64_t>(known >> kIndexBits == address);
+            code ^= (code ^ reference) & if_known;
         }
         at = put_varint(at, code);
-        if (low != 0 && !is_known) [[unlikely]]
+        if (low != 0 && (code & 1) == 0) [[unlikely]]
             *at++ = static_cast<uint8_t>(low);
         return at;
     }

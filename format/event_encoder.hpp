@@ -57,14 +57,14 @@ public:
         uint64_t least = sizeof(RawBufferHeader);
         uint64_t share_sum = 0;
         for (uint32_t c = 0; c < kColumnCount; ++c) {
-            least += worst_bytes(c, depth_limit);
+            least += least_bytes(c, depth_limit);
             share_sum += shares[c] + 1;
         }
         const uint64_t spare = frame_bytes(buffer.frame) - least;
         uint64_t at = sizeof(RawBufferHeader);
         for (uint32_t c = 0; c < kColumnCount; ++c) {
             buffer.column_begin[c] = buffer.column_end[c] = static_cast<uint32_t>(at);
-            at += worst_bytes(c, depth_limit) + spare * (shares[c] + 1) / share_sum;
+            at += least_bytes(c, depth_limit) + spare * (shares[c] + 1) / share_sum;
         }
         buffer.column_begin[kColumnCount] = static_cast<uint32_t>(frame_bytes(buffer.frame));
     }
@@ -76,7 +76,9 @@ public:
     [[nodiscard]] bool has_room(uint32_t push_count) noexcept
     {
         constexpr auto pc = static_cast<uint32_t>(Column::pc);
-        if (buffer_->column_begin[pc + 1] - buffer_->column_end[pc] < worst_bytes(pc, push_count)) return false;
+        if (push_count != 0 && buffer_->column_begin[pc + 1] - buffer_->column_end[pc] < worst_bytes(pc, push_count))
+            [[unlikely]]
+            return false;
         return sure_events_ != 0 || look_for_room();
     }
 
@@ -84,69 +86,69 @@ public:
     void append(const EventFields& event) noexcept
     {
         if (has_stack(event.kind))
-            append_kind<true>(event);
+            append_fields<true, true>(event);
+        else if (has_size(event.kind))
+            append_fields<false, true>(event);
         else
-            append_kind<false>(event);
+            append_fields<false, false>(event);
     }
-    // The same, for a caller who knows already whether the event has a stack.
-    template <bool kHasStack> [[gnu::always_inline]] void append_kind(const EventFields& event) noexcept
+    // The same, for a caller who knows which fields the kind has.
+    template <bool kHasStack, bool kHasSize>
+    [[gnu::always_inline]] void append_fields(const EventFields& event) noexcept
     {
         // All cursors are read before anything is written: a byte that is written might be part of one, for all that
         // the compiler knows.
         RawBufferHeader& b = *buffer_;
         auto* const start = reinterpret_cast<uint8_t*>(&b);
         const auto cursor = [&b, start](Column column) { return start + b.column_end[static_cast<uint32_t>(column)]; };
-        uint8_t* op_at = cursor(Column::op);
-        uint8_t* stamp_at = cursor(Column::stamp);
-        uint8_t* address_at = cursor(Column::address);
-        uint8_t* size_at = cursor(Column::size);
-        uint8_t* stack_at = cursor(Column::stack);
-        uint8_t* pc_at = cursor(Column::pc);
-        uint8_t* extra_at = cursor(Column::extra);
+        const auto advance = [&b, start](Column column, const uint8_t* to) {
+            b.column_end[static_cast<uint32_t>(column)] = static_cast<uint32_t>(to - start);
+        };
+        uint8_t* const op_at = cursor(Column::op);
+        uint8_t* const stamp_at = cursor(Column::stamp);
+        uint8_t* const address_at = cursor(Column::address);
+        uint8_t* const size_at = cursor(Column::size);
         const uint32_t count = b.event_count;
         const uint64_t stamp = event.stamp < previous_stamp_ ? previous_stamp_ : event.stamp;
         const uint64_t stamp_delta = stamp - previous_stamp_;
         previous_stamp_ = stamp;
         sure_events_ -= sure_events_ != 0;
 
-        const auto advance = [&b, start](Column column, const uint8_t* to) {
-            b.column_end[static_cast<uint32_t>(column)] = static_cast<uint32_t>(to - start);
-        };
         auto op = static_cast<uint8_t>(event.kind);
         if constexpr (kHasStack) {
-            const StackDelta stack = event.stack;
+            const StackDelta& stack = event.stack;
             if (stack.truncated) op |= kOpTruncated;
             if (stack.same()) {
                 op |= kOpSameStack;
             } else {
-                stack_at = put_small_varint(stack_at, stack.pop_count);
-                stack_at = put_small_varint(stack_at, stack.push_count);
-                for (uint32_t i = 0; i < stack.push_count; ++i) pc_at = put_varint(pc_at, stack.pushed_pc_ids[i]);
-                advance(Column::stack, stack_at);
+                uint8_t* const stack_at = cursor(Column::stack);
+                uint8_t* pc_at = cursor(Column::pc);
+                uint8_t* const counts_end = put_small_varint(stack_at, stack.pop_count);
+                advance(Column::stack, put_small_varint(counts_end, stack.push_count));
+                for (uint32_t i = 0; i < stack.push_count; ++i) pc_at = put_medium_varint(pc_at, stack.pushed_pc_ids[i]);
                 advance(Column::pc, pc_at);
             }
         }
-        stamp_at = put_small_varint(stamp_at, stamp_delta);
-        address_at = addresses_.put(address_at, event.address, count);
-        if (kHasStack || has_size(event.kind)) {
-            size_at = put_varint(size_at, event.size);
-            advance(Column::size, size_at);
-        }
         if (event.extra != 0) {
             op |= kOpExtra;
-            *extra_at++ = event.extra;
-            advance(Column::extra, extra_at);
+            uint8_t* const extra_at = cursor(Column::extra);
+            *extra_at = event.extra;
+            advance(Column::extra, extra_at + 1);
         }
-        *op_at++ = op;
-        advance(Column::stamp, stamp_at);
-        advance(Column::address, address_at);
-        advance(Column::op, op_at);
+        *op_at = op;
+        advance(Column::op, op_at + 1);
+        advance(Column::stamp, put_small_varint(stamp_at, stamp_delta));
+        advance(Column::address, addresses_.put(address_at, event.address, count));
+        if constexpr (kHasSize) advance(Column::size, put_medium_varint(size_at, event.size));
         b.last_stamp = stamp;
         // Release: whoever sees the count (the writer, a reader of the live file) sees the columns below it.
         std::atomic_ref(b.event_count).store(count + 1, std::memory_order_release);
     }
 
 private:
+    // A buffer that has room for fewer events is full: rather a new one than to look again and again.
+    static constexpr uint32_t kWorthwhile = 16;
+
     // For how many events there is sure to be room in all columns but that of the pcs.
     [[gnu::noinline]] bool look_for_room() noexcept
     {
@@ -156,6 +158,7 @@ private:
             const uint32_t events = (buffer_->column_begin[c + 1] - buffer_->column_end[c]) / worst_bytes(c, 0);
             if (events < sure_events_) sure_events_ = events;
         }
+        if (sure_events_ < kWorthwhile) sure_events_ = 0;
         return sure_events_ != 0;
     }
 
@@ -177,6 +180,13 @@ private:
             return push_count * 5 + 4;
         }
         return 0;
+    }
+
+    // What a column of an empty buffer must have room for.
+    [[nodiscard]] static constexpr uint32_t least_bytes(uint32_t column, uint32_t depth_limit) noexcept
+    {
+        const bool is_pc = column == static_cast<uint32_t>(Column::pc);
+        return is_pc ? worst_bytes(column, depth_limit) : kWorthwhile * worst_bytes(column, 0);
     }
 
     RawBufferHeader* buffer_ = nullptr;

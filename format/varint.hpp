@@ -17,7 +17,7 @@ inline uint8_t* put_varint(uint8_t* at, uint64_t value) noexcept
 {
     if (value < uint64_t{1} << 28) [[likely]] {
         const auto v = static_cast<uint32_t>(value);
-        const auto bytes = static_cast<uint32_t>(std::bit_width(v | 1) + 6) / 7;
+        const auto bytes = (static_cast<uint32_t>(std::bit_width(v | 1)) * 9 + 64) / 64; // as many as sevens of bits
         const uint32_t sevens = (v & 0x7f) | (v & 0x3f80) << 1 | (v & 0x1fc000) << 2 | (v & 0xfe00000) << 3;
         const uint32_t coded = sevens | (0x808080 & ((uint32_t{1} << 8 * (bytes - 1)) - 1));
         std::memcpy(at, &coded, sizeof coded);
@@ -38,6 +38,17 @@ inline uint8_t* put_small_varint(uint8_t* at, uint64_t value) noexcept
         return put_varint(at, value);
     *at = static_cast<uint8_t>(value);
     return at + 1;
+}
+
+// The same for a value that nearly always is below 16,384, where the length can't be foretold.
+inline uint8_t* put_medium_varint(uint8_t* at, uint64_t value) noexcept
+{
+    if (value >= 0x4000) [[unlikely]]
+        return put_varint(at, value);
+    const uint32_t is_long = value >= 0x80;
+    const auto coded = static_cast<uint16_t>((value & 0x7f) | is_long << 7 | (value & 0x3f80) << 1);
+    std::memcpy(at, &coded, sizeof coded);
+    return at + 1 + is_long;
 }
 
 // Reads a value from [at, end) and moves `at` behind it; false when it is cut off or longer than 64 bits.

@@ -4,6 +4,19 @@
 
 namespace leak::preload {
 
+void BufferPool::push(RawBuffer*& list, RawBuffer& buffer) noexcept
+{
+    buffer.next = list;
+    list = &buffer;
+}
+
+RawBuffer* BufferPool::pop(RawBuffer*& list) noexcept
+{
+    RawBuffer* buffer = list;
+    if (buffer != nullptr) list = buffer->next;
+    return buffer;
+}
+
 bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
 {
     const Locked locked(lock_);
@@ -13,9 +26,8 @@ bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
         auto* header = reinterpret_cast<format::RawBufferHeader*>(at);
         const uint32_t index = count_.load(std::memory_order_relaxed);
         if (index == kMost) return false;
-        buffers_[index] = {header, free_};
-        free_ = &buffers_[index];
-        ++free_count_;
+        buffers_[index] = {header, nullptr};
+        push(cold_, buffers_[index]);
         count_.store(index + 1, std::memory_order_relaxed);
         at += format::frame_bytes(header->frame);
     }
@@ -25,10 +37,9 @@ bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
 RawBuffer* BufferPool::take_free() noexcept
 {
     const Locked locked(lock_);
-    RawBuffer* buffer = free_;
-    if (buffer == nullptr) return nullptr;
-    free_ = buffer->next;
-    --free_count_;
+    RawBuffer* buffer = pop(warm_);
+    if (buffer == nullptr) return pop(cold_);
+    --warm_count_;
     return buffer;
 }
 
@@ -65,20 +76,25 @@ void BufferPool::give_back_full(RawBuffer& buffer) noexcept
 void BufferPool::give_free(RawBuffer& buffer) noexcept
 {
     std::atomic_ref(buffer.header->state).store(format::BufferState::free, std::memory_order_release);
-    bool is_spare = false;
+    bool is_warm = false;
     {
         const Locked locked(lock_);
-        buffer.next = free_;
-        free_ = &buffer;
-        is_spare = ++free_count_ > kFreeInMemory;
+        if (warm_count_ < kMostWarm) {
+            push(warm_, buffer);
+            ++warm_count_;
+            is_warm = true;
+        }
     }
-    if (is_spare) leave_memory(buffer);
+    if (!is_warm) {
+        leave_memory(buffer);
+        const Locked locked(lock_);
+        push(cold_, buffer);
+    }
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
 }
 
-// The pages leave the process; what is in the file stays. Somebody may be taking the buffer already, who then touches
-// them again.
+// The pages leave the process; what is in the file stays.
 void BufferPool::leave_memory(const RawBuffer& buffer) noexcept
 {
     const auto start = reinterpret_cast<uint64_t>(buffer.header);
@@ -95,8 +111,8 @@ void BufferPool::wait_for_free(uint32_t seen) noexcept
 void BufferPool::reset() noexcept
 {
     lock_.reset();
-    free_ = oldest_full_ = newest_full_ = nullptr;
-    free_count_ = 0;
+    warm_ = cold_ = oldest_full_ = newest_full_ = nullptr;
+    warm_count_ = 0;
     count_.store(0, std::memory_order_relaxed);
     full_count_.store(0, std::memory_order_relaxed);
 }

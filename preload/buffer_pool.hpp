@@ -39,14 +39,17 @@ public:
 
 private:
     static constexpr uint32_t kMost = 1u << 20;
-    static constexpr uint32_t kFreeInMemory = 4; // free buffers whose pages the process keeps
+    static constexpr uint32_t kMostWarm = 4;
 
+    static void push(RawBuffer*& list, RawBuffer& buffer) noexcept;
+    [[nodiscard]] static RawBuffer* pop(RawBuffer*& list) noexcept;
     static void leave_memory(const RawBuffer& buffer) noexcept;
 
     Lock lock_;
     RawBuffer* buffers_ = nullptr;
-    RawBuffer* free_ = nullptr;
-    uint32_t free_count_ = 0;
+    RawBuffer* warm_ = nullptr; // free, and their pages in memory: taken first
+    RawBuffer* cold_ = nullptr; // free
+    uint32_t warm_count_ = 0;
     RawBuffer* oldest_full_ = nullptr;
     RawBuffer* newest_full_ = nullptr;
     std::atomic<uint32_t> count_{0};

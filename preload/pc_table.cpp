@@ -12,7 +12,7 @@ bool PcTable::look_up(uint64_t pc, PcInfo& info, uint32_t& module_index) const n
     if (table == nullptr) return false;
     const Place* place = place_of(*table, pc);
     if (place->pc.load(std::memory_order_relaxed) != pc) return false;
-    info = place->info;
+    info = place->info.load(std::memory_order_relaxed);
     module_index = module_of(*table, place);
     return true;
 }
@@ -35,11 +35,19 @@ bool PcTable::add(uint64_t pc, uint32_t module_index, PcInfo& info) noexcept
     std::atomic_ref(entry.address).store(pc, std::memory_order_release);
 
     info.id = next_id_++;
-    place->info = info;
+    place->info.store(info, std::memory_order_relaxed);
     module_of(*table, place) = module_index;
     place->pc.store(pc, std::memory_order_release);
     ++filled_;
     return true;
+}
+
+PcTable::Place* PcTable::place_of(Table& table, uint64_t pc) noexcept
+{
+    for (uint64_t i = first_place(table.shift, pc);; i = (i + 1) & (table.places - 1)) {
+        const uint64_t found = table.at[i].pc.load(std::memory_order_relaxed);
+        if (found == pc || found == 0) return &table.at[i];
+    }
 }
 
 bool PcTable::grow() noexcept
@@ -55,7 +63,7 @@ bool PcTable::grow() noexcept
         const uint64_t pc = old->at[i].pc.load(std::memory_order_relaxed);
         if (pc == 0 || pc == kForgotten) continue;
         Place* place = place_of(*table, pc);
-        place->info = old->at[i].info;
+        place->info.store(old->at[i].info.load(std::memory_order_relaxed), std::memory_order_relaxed);
         module_of(*table, place) = module_of(*old, &old->at[i]);
         place->pc.store(pc, std::memory_order_relaxed);
         ++filled_;

@@ -12,7 +12,7 @@
 
 namespace leak::preload {
 
-struct PcInfo {
+struct alignas(8) PcInfo {
     uint32_t id; // 0: the pc is not known yet
     UnwindRule rule;
 };
@@ -44,9 +44,9 @@ public:
 private:
     struct Place {
         std::atomic<uint64_t> pc; // 0: never used; kForgotten: nothing here any more
-        PcInfo info;
+        std::atomic<PcInfo> info;
     };
-    static_assert(sizeof(Place) == 16);
+    static_assert(sizeof(Place) == 16 && std::atomic<PcInfo>::is_always_lock_free);
     // Followed by the places and then, for each place, the index of its module, which only slow paths need.
     struct Table {
         uint64_t places; // a power of two
@@ -64,11 +64,13 @@ private:
     {
         return reinterpret_cast<uint32_t*>(table.at + table.places)[place - table.at];
     }
-    [[nodiscard]] static Place* place_of(Place* places, uint64_t shift, uint64_t mask, uint64_t pc) noexcept;
-    [[nodiscard]] static Place* place_of(Table& table, uint64_t pc) noexcept
+    // Fibonacci hashing (Knuth, TAOCP 3, 6.4): return addresses differ in their low bits.
+    [[nodiscard]] static uint64_t first_place(uint64_t shift, uint64_t pc) noexcept
     {
-        return place_of(table.at, table.shift, table.places - 1, pc);
+        return pc * 0x9e3779b97f4a7c15u >> shift;
     }
+    // The place of `pc`, or the unused one where it would go. Under the state lock.
+    [[nodiscard]] static Place* place_of(Table& table, uint64_t pc) noexcept;
     [[nodiscard]] bool grow() noexcept;
 
     std::atomic<Table*> table_{nullptr};
@@ -77,17 +79,6 @@ private:
     uint32_t used_ = 0;    // entries of frame_
     uint32_t next_id_ = 1; // 0 names no pc
 };
-
-// The place of `pc`, or the unused one where it would go. Fibonacci hashing (Knuth, TAOCP 3, 6.4): return addresses
-// differ in their low bits.
-inline PcTable::Place* PcTable::place_of(Place* places, uint64_t shift, uint64_t mask, uint64_t pc) noexcept
-{
-    for (uint64_t i = pc * 0x9e3779b97f4a7c15u >> shift;; i = (i + 1) & mask) {
-        // Acquire: pairs with the release in add(), so that the id of a pc found is the one stored before it.
-        const uint64_t found = places[i].pc.load(std::memory_order_acquire);
-        if (found == pc || found == 0) return &places[i];
-    }
-}
 
 class PcTable::Reader {
 public:
@@ -99,14 +90,17 @@ public:
         shift_ = now->shift;
         mask_ = now->places - 1;
     }
+    // `pc` is not 0. Of a module that is being unloaded the info may be the one it had.
     [[nodiscard]] PcInfo find(uint64_t pc) const noexcept
     {
         if (places_ == nullptr) return {};
-        const Place* place = place_of(places_, shift_, mask_, pc);
-        // The info first: the place may be forgotten meanwhile, and a table that was replaced turns into zeros.
-        const PcInfo info = place->info;
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-        return place->pc.load(std::memory_order_acquire) == pc ? info : PcInfo();
+        for (uint64_t i = first_place(shift_, pc);; i = (i + 1) & mask_) {
+            const uint64_t found = places_[i].pc.load(std::memory_order_acquire);
+            // A place keeps its info for good, but in a table that was replaced, which turns into zeros.
+            if (found == pc) [[likely]]
+                return places_[i].info.load(std::memory_order_relaxed);
+            if (found == 0) return {};
+        }
     }
 
 private:

@@ -144,7 +144,7 @@ void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
             stream.column_shares[c] = full.column_end[c] - full.column_begin[c];
         shares = stream.column_shares;
         RawBuffer* handed_over = stream.buffer;
-        stream.buffer = nullptr;
+        stream.leave_buffer();
         g_tracer.pool.give_full(*handed_over);
         g_tracer.writer.wake();
         const Locked locked(g_tracer.state_lock);
@@ -163,21 +163,21 @@ void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
                          *reinterpret_cast<const uint32_t(*)[format::kColumnCount]>(shares));
     std::atomic_ref(header.state).store(format::BufferState::active, std::memory_order_release);
     generation.store(header.generation + 1, std::memory_order_release);
-    stream.buffer = buffer;
+    std::atomic_ref(stream.buffer).store(buffer, std::memory_order_release);
     return true;
 }
 
-// Puts the event into the stream's buffer. False: there is no room.
-template <bool kHasStack> [[nodiscard, gnu::always_inline]] inline bool append(ThreadState& state, Stream& stream,
-                                                                               format::EventFields& event) noexcept
+// Puts the event, whose stack is the one that was walked, into the stream's buffer. False: there is no room.
+template <bool kHasStack, bool kHasSize>
+[[nodiscard, gnu::always_inline]] inline bool append(Stream& stream, format::EventFields event) noexcept
 {
     if (kHasStack) {
         const StackWalk& walk = stream.walk;
         event.stack = {walk.pop_count(), walk.push_count(), walk.pushed_pc_ids(), walk.truncated()};
     }
-    if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) return false;
-    stream.encoder.append_kind<kHasStack>(event);
-    std::atomic_ref(state.event_count).store(state.event_count + 1, std::memory_order_relaxed);
+    if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) [[unlikely]]
+        return false;
+    stream.encoder.append_fields<kHasStack, kHasSize>(event);
     return true;
 }
 
@@ -191,7 +191,6 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
     else
         stream.walk.forget();
     stream.encoder.append(event);
-    std::atomic_ref(state.event_count).store(state.event_count + 1, std::memory_order_relaxed);
 }
 
 // The thread's state with a private stack for `level`, made now if need be; nullptr: no memory, or not at this moment.
@@ -212,8 +211,8 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
 
 // What the quick way leaves: the thread's first event, code or memory not seen before, a full buffer. Runs on a stack
 // of our own, because the host's may be small.
-[[gnu::noinline]] void record_slowly(uint32_t level, format::EventFields& event, const HookFrame* hook,
-                                     bool has_stack_already) noexcept
+template <bool kHasStack, bool kHasSize> [[gnu::noinline]] void
+record_slowly(uint32_t level, format::EventFields event, const HookFrame* hook, bool has_stack_already) noexcept
 {
     const int saved_errno = errno;
     ThreadState* state = level < kLevels ? state_for(level) : nullptr;
@@ -223,18 +222,16 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
         auto work = [&] {
             Stream& stream = state->streams[level];
             if (!has_stack_already) take_stack(stream, *hook, event.stamp);
-            const bool appended =
-                hook != nullptr ? append<true>(*state, stream, event) : append<false>(*state, stream, event);
-            if (!appended) append_to_next_buffer(*state, level, event);
+            if (!append<kHasStack, kHasSize>(stream, event)) append_to_next_buffer(*state, level, event);
         };
         on_private_stack(state->streams[level].stack, work);
     }
     errno = saved_errno;
 }
 
-// hook: of an event with a stack.
-template <bool kHasStack>
-[[gnu::always_inline]] inline void record(format::EventFields event, const HookFrame* hook = nullptr) noexcept
+// The template's arguments say which fields the event's kind has. hook: of an event with a stack.
+template <bool kHasStack, bool kHasSize>
+[[gnu::always_inline]] inline void record(const format::EventFields& event, const HookFrame* hook = nullptr) noexcept
 {
     const Recording recording;
     const uint32_t level = recording.level();
@@ -244,10 +241,10 @@ template <bool kHasStack>
         Stream& stream = state->streams[level];
         if (kHasStack && can_walk(stream))
             has_stack = stream.walk.walk(*hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
-        if (has_stack && append<kHasStack>(*state, stream, event)) [[likely]]
+        if (has_stack && append<kHasStack, kHasSize>(stream, event)) [[likely]]
             return;
     }
-    record_slowly(level, event, hook, has_stack);
+    record_slowly<kHasStack, kHasSize>(level, event, hook, has_stack);
 }
 
 [[nodiscard]] bool wanted() noexcept
@@ -268,31 +265,31 @@ void record_allocation(EventKind kind, const void* block, size_t bytes, const Ho
     if (!wanted()) return;
     t_local.recorded = block;
     t_local.recorded_kind = kind;
-    record<true>({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
+    record<true, true>({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
 }
 
 void record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return;
-    record<false>({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0});
+    record<false, false>({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0});
 }
 
 void record_mapping(EventKind kind, const void* start, size_t bytes, const HookFrame* hook, uint8_t flags) noexcept
 {
     if (!wanted()) return;
-    record<true>({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);
+    record<true, true>({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);
 }
 
 void record_unmapping(EventKind kind, const void* start, size_t bytes) noexcept
 {
     if (!wanted()) return;
-    record<false>({kind, g_tracer.clock.before_release(), number(start), bytes, {}, 0});
+    record<false, true>({kind, g_tracer.clock.before_release(), number(start), bytes, {}, 0});
 }
 
 void record_undo(EventKind kind, const void* start) noexcept
 {
     if (!wanted()) return;
-    record<false>({kind, g_tracer.clock.after_allocation(), number(start), 0, {}, 0});
+    record<false, false>({kind, g_tracer.clock.after_allocation(), number(start), 0, {}, 0});
 }
 
 } // namespace leak::preload

@@ -26,47 +26,52 @@ StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, u
     uint64_t pc = hook.return_address;
     uint64_t rbp = hook.caller_rbp;
     const uint64_t* rbp_slot = nullptr;
-    uint32_t candidates = can_match_ ? count_ : 0; // frames_[0, candidates) may be met
-    for (uint32_t walked = 0;; ++walked) {
-        while (candidates > 0 && frames_[candidates - 1].slot < slot) --candidates;
-        if (candidates > 0 && frames_[candidates - 1].slot == slot && frames_[candidates - 1].pc == pc) {
-            const FrameRegister& met = registers_[candidates - 1];
+    memo_[0].slot = UINT64_MAX;
+    const Frame* candidate = memo_ + (can_match_ ? count_ : 0); // the innermost that may be met
+    for (Walked walked;; ++walked.count) {
+        while (candidate->slot < slot) --candidate;
+        if (candidate->slot == slot && candidate->pc == pc) {
+            const auto kept = static_cast<uint32_t>(candidate - memo_);
+            const FrameRegister& met = registers_[kept - 1];
             // Where the stack before was cut at its outer end, it must still reach as far as this one.
-            if ((met.rbp == rbp || !met.leads_out) && (complete_ || candidates + walked >= depth) &&
-                candidates + walked <= kMostFrames) {
-                const uint32_t changed = first_changed(candidates - 1);
+            if ((met.rbp == rbp || !met.leads_out) && (complete_ || kept + walked.count >= depth) &&
+                kept + walked.count <= kMostFrames) {
+                const uint32_t changed = first_changed(kept - 1);
                 if (changed == kUnchanged) {
-                    adopt(walked, candidates, rbp_slot, depth);
+                    adopt(walked, kept, rbp_slot, depth);
                     return Result::done;
                 }
-                candidates = changed;
+                candidate = memo_ + changed;
             }
         }
-        if (walked == 2 * depth) { // some more than are kept, so that the next, shorter stack needs no long walk
+        if (walked.count == 2 * depth) { // some more than are kept, so that the next, shorter stack needs no long walk
             begin_again(walked, false, depth);
             return Result::done;
         }
         const PcInfo info = pcs.find(pc);
         const UnwindRule rule = info.rule;
-        walked_[walked] = {{slot, pc}, rbp, rbp_slot, info};
+        walked_[walked.count] = {{slot, pc}, rbp, rbp_slot, info};
         rbp_slot = nullptr;
         if (rule.kind() == UnwindRule::Kind::from_rsp) [[likely]] {
             // The rule's numbers are such that both places lie above the slot.
             slot += rule.cfa_offset();
-            if (!readable_.reaches(slot)) return blocked(Result::unknown_memory, slot);
+            if (!readable_.reaches(slot)) [[unlikely]]
+                return blocked(Result::unknown_memory, slot);
             if (rule.restores_rbp()) {
                 rbp_slot = reinterpret_cast<const uint64_t*>(slot + sizeof slot - rule.rbp_below_cfa());
                 rbp = *rbp_slot;
             }
         } else {
             if (info.id == 0) return blocked(Result::unknown_pc, pc);
-            uint64_t cfa = rbp + rule.cfa_offset();
-            uint64_t rbp_at = cfa - rule.rbp_below_cfa();
             if (rule.kind() == UnwindRule::Kind::outermost) {
-                begin_again(walked + 1, true, depth);
+                ++walked.count;
+                begin_again(walked, true, depth);
                 return Result::done;
             }
             if (rule.kind() == UnwindRule::Kind::none) return blocked(Result::no_rule, pc);
+            walked.uses_rbp = true;
+            uint64_t cfa = rbp + rule.cfa_offset();
+            uint64_t rbp_at = cfa - rule.rbp_below_cfa();
             if (rule.kind() == UnwindRule::Kind::realigned) {
                 const uint64_t cfa_at = rbp - rule.cfa_offset();
                 if (cfa_at <= slot || !readable_.covers(cfa_at)) return blocked(Result::unknown_memory, cfa_at);
@@ -83,8 +88,9 @@ StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, u
             slot = next_slot;
         }
         pc = word_at(slot);
-        if (pc == 0) {
-            begin_again(walked + 1, true, depth);
+        if (pc == 0) [[unlikely]] {
+            ++walked.count;
+            begin_again(walked, true, depth);
             return Result::done;
         }
     }
@@ -121,18 +127,16 @@ uint32_t StackWalk::follow_frame_pointers(const HookFrame& hook, void** return_a
 uint32_t StackWalk::first_changed(uint32_t last) const noexcept
 {
     if (!kVerifySlots) return kUnchanged;
-    uint32_t changed = kUnchanged;
-    constexpr uint32_t kAtOnce = 4;
-    const auto differs = [this](uint32_t i) { return word_at(frames_[i].slot) ^ frames_[i].pc; };
-    uint32_t i = 0;
-    for (; i + kAtOnce <= last; i += kAtOnce)
-        if ((differs(i) | differs(i + 1) | differs(i + 2) | differs(i + 3)) != 0) [[unlikely]]
+    const auto differs = [](const Frame& frame) { return word_at(frame.slot) ^ frame.pc; };
+    const Frame* const first = memo_ + 1;
+    const Frame* const end = first + last;
+    const Frame* at = first;
+    for (; end - at >= 8; at += 8)
+        if ((differs(at[0]) | differs(at[1]) | differs(at[2]) | differs(at[3]) | differs(at[4]) | differs(at[5]) |
+             differs(at[6]) | differs(at[7])) != 0) [[unlikely]]
             break;
-    for (; i < last; ++i) {
-        if (differs(i) == 0) continue;
-        changed = i;
-        break;
-    }
+    while (at != end && differs(*at) == 0) ++at;
+    const uint32_t changed = at == end ? kUnchanged : static_cast<uint32_t>(at - first);
     for (uint32_t c = 0; c < check_count_ && checks_[c].from <= last; ++c) {
         if (*checks_[c].at == checks_[c].value) continue;
         const uint32_t frame = checks_[c].from > 0 ? checks_[c].from - 1 : 0;
@@ -141,28 +145,51 @@ uint32_t StackWalk::first_changed(uint32_t last) const noexcept
     return changed;
 }
 
-void StackWalk::begin_again(uint32_t walked, bool complete, uint32_t depth) noexcept
+void StackWalk::begin_again(Walked walked, bool complete, uint32_t depth) noexcept
 {
     complete_ = complete;
     adopt(walked, 0, nullptr, depth);
 }
 
-void StackWalk::adopt(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept
+void StackWalk::adopt(Walked walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept
 {
-    while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
-    const bool met_leads_out = kept > 0 && registers_[kept - 1].leads_out;
-    if (met_leads_out && rbp_slot != nullptr) checks_[check_count_++] = {rbp_slot, registers_[kept - 1].rbp, kept};
-    bool leads_out = met_leads_out;
+    const uint32_t known = kept + walked.count;
     uint32_t same = kept;
-    bool is_same = !is_outdated_;
+    if (!is_outdated_) {
+        const uint32_t had = count_ < known ? count_ : known;
+        while (same < had && frame(same).pc == walked_[known - 1 - same].frame.pc) ++same;
+    }
+    while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
+    if (walked.uses_rbp || (kept > 0 && registers_[kept - 1].leads_out))
+        remember_rbp(walked.count, kept, rbp_slot);
+    else
+        remember(walked.count, kept);
+    can_match_ = true;
+    const uint32_t first = known > depth ? known - depth : 0;
+    change_to(known, first, same, first > 0 || !complete_);
+}
+
+void StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
+{
+    const WalkedFrame* from = walked_ + walked;
+    for (uint32_t at = kept; from != walked_; ++at) {
+        --from;
+        frame(at) = from->frame;
+        pc_ids_[at] = from->info.id;
+        registers_[at].leads_out = false;
+    }
+}
+
+void StackWalk::remember_rbp(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot) noexcept
+{
+    bool leads_out = kept > 0 && registers_[kept - 1].leads_out;
+    if (leads_out && rbp_slot != nullptr) checks_[check_count_++] = {rbp_slot, registers_[kept - 1].rbp, kept};
     for (uint32_t i = walked; i-- > 0;) {
         const WalkedFrame& from = walked_[i];
         const uint32_t at = kept + walked - 1 - i;
-        is_same = is_same && at < count_ && frames_[at].pc == from.frame.pc;
-        same += is_same;
         const UnwindRule rule = from.info.rule;
         leads_out = rule.consumes_rbp() || (leads_out && !rule.restores_rbp());
-        frames_[at] = from.frame;
+        frame(at) = from.frame;
         pc_ids_[at] = from.info.id;
         registers_[at] = {from.rbp, leads_out};
         if (rule.kind() == UnwindRule::Kind::realigned) {
@@ -171,10 +198,6 @@ void StackWalk::adopt(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot, 
         }
         if (leads_out && from.rbp_slot != nullptr) checks_[check_count_++] = {from.rbp_slot, from.rbp, at + 1};
     }
-    can_match_ = true;
-    const uint32_t known = kept + walked;
-    const uint32_t first = known > depth ? known - depth : 0;
-    change_to(known, first, same, first > 0 || !complete_);
 }
 
 void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept

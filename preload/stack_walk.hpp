@@ -53,9 +53,9 @@ public:
         uint32_t same = first_ == 0 && !is_outdated_ ? count_ : 0;
         for (uint32_t i = 0; i < count; ++i) {
             const auto pc = reinterpret_cast<uint64_t>(return_addresses[count - 1 - i]);
-            if (i < same && frames_[i].pc == pc) continue;
+            if (i < same && frame(i).pc == pc) continue;
             if (i < same) same = i;
-            frames_[i].pc = pc;
+            frame(i).pc = pc;
             pc_ids_[i] = id_of(pc);
         }
         change_to(count, 0, same, truncated);
@@ -77,7 +77,7 @@ public:
 
     // -- the current stack, outermost first, and its difference to the one before --
     [[nodiscard]] uint32_t depth() const noexcept { return count_ - first_; }
-    [[nodiscard]] uint64_t pc(uint32_t i) const noexcept { return frames_[first_ + i].pc; }
+    [[nodiscard]] uint64_t pc(uint32_t i) const noexcept { return memo_[1 + first_ + i].pc; }
     [[nodiscard]] const uint32_t* pc_ids() const noexcept { return pc_ids_ + first_; }
     [[nodiscard]] bool truncated() const noexcept { return truncated_; }
     [[nodiscard]] uint32_t pop_count() const noexcept { return pop_count_; }
@@ -100,7 +100,7 @@ private:
         const uint64_t* rbp_slot; // nullptr: the register was not touched by the frame inside
         PcInfo info;
     };
-    // A word besides the return addresses that must not have changed when frames_[from] or one inside it is met: what
+    // A word besides the return addresses that must not have changed when frame(from) or one inside it is met: what
     // the rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from
     // memory and leads out. Sorted.
     struct Check {
@@ -113,13 +113,21 @@ private:
 
     static constexpr uint32_t kUnchanged = UINT32_MAX;
 
-    // The outermost frame up to frames_[last], of which the callers are no longer the ones remembered.
+    // The outermost frame up to frame(last), of which the callers are no longer the ones remembered.
     [[nodiscard]] uint32_t first_changed(uint32_t last) const noexcept;
+    // What a walk leaves in walked_.
+    struct Walked {
+        uint32_t count = 0;
+        bool uses_rbp = false; // the rule of one of them does
+    };
     // Puts the walked frames inside the first `kept` ones of the stack before.
     // rbp_slot: where the rbp of the innermost of those was restored from now.
-    void adopt(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept;
+    void adopt(Walked walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept;
+    // The part of adopt() that copies them: where no rbp leads out, and where one does.
+    void remember(uint32_t walked, uint32_t kept) noexcept;
+    void remember_rbp(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot) noexcept;
     // The walked frames are all there is. complete: they end where the thread began.
-    void begin_again(uint32_t walked, bool complete, uint32_t depth) noexcept;
+    void begin_again(Walked walked, bool complete, uint32_t depth) noexcept;
     // The first `same` frames are those of the stack before.
     void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
     [[nodiscard]] Result blocked(Result why, uint64_t on) noexcept
@@ -127,6 +135,8 @@ private:
         blocked_on_ = on;
         return why;
     }
+
+    [[nodiscard]] Frame& frame(uint32_t i) noexcept { return memo_[1 + i]; }
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
 
@@ -140,9 +150,9 @@ private:
     bool truncated_ = false;
     bool is_outdated_ = false;
     bool can_match_ = false; // more is known of the frames than their pcs
-    bool complete_ = false;  // frames_[0] has no caller
+    bool complete_ = false;  // frame(0) has no caller
     // Outermost first:
-    Frame frames_[kMostFrames];
+    Frame memo_[1 + kMostFrames]; // frame(i) behind a fence, which a search from the inside never passes
     uint32_t pc_ids_[kMostFrames];
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];

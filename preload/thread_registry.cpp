@@ -19,6 +19,29 @@ void write_thread(format::RecordType type, const ThreadState& state) noexcept
 
 } // namespace
 
+void Stream::leave_buffer() noexcept
+{
+    const std::atomic_ref earlier(earlier_events);
+    earlier.store(earlier.load(std::memory_order_relaxed) + buffer->header->event_count, std::memory_order_release);
+    std::atomic_ref(buffer).store(nullptr, std::memory_order_release);
+}
+
+uint64_t Stream::event_count() const noexcept
+{
+    // The buffer first: so that its events are never missed.
+    const RawBuffer* now = std::atomic_ref(const_cast<RawBuffer*&>(buffer)).load(std::memory_order_acquire);
+    const uint64_t in_buffer =
+        now == nullptr ? 0 : std::atomic_ref(now->header->event_count).load(std::memory_order_acquire);
+    return in_buffer + std::atomic_ref(const_cast<uint64_t&>(earlier_events)).load(std::memory_order_acquire);
+}
+
+uint64_t ThreadState::event_count() const noexcept
+{
+    uint64_t sum = 0;
+    for (const Stream& stream : streams) sum += stream.event_count();
+    return sum;
+}
+
 ThreadState* ThreadRegistry::make() noexcept
 {
     void* memory = os::map_memory(sizeof(ThreadState));
@@ -57,7 +80,7 @@ void ThreadRegistry::reclaim() noexcept
         }
         *at = state.next;
         --count_;
-        events_of_gone_threads_ += state.event_count;
+        events_of_gone_threads_ += state.event_count();
         write_thread(format::RecordType::thread_ended, state);
         for (Stream& stream : state.streams)
             if (stream.buffer != nullptr) g_tracer.pool.give_full(*stream.buffer);
@@ -69,8 +92,7 @@ void ThreadRegistry::reclaim() noexcept
 uint64_t ThreadRegistry::event_count() const noexcept
 {
     uint64_t sum = events_of_gone_threads_;
-    for (const ThreadState* state = first_; state != nullptr; state = state->next)
-        sum += std::atomic_ref(const_cast<uint64_t&>(state->event_count)).load(std::memory_order_relaxed);
+    for (const ThreadState* state = first_; state != nullptr; state = state->next) sum += state->event_count();
     return sum;
 }
 

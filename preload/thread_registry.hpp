@@ -24,12 +24,18 @@ inline constexpr uint32_t kOwnFrames = 16;
 struct Stream {
     format::EventEncoder encoder;
     RawBuffer* buffer = nullptr; // nullptr before the first event
+    uint64_t earlier_events = 0; // in the buffers before
     uint64_t next_sequence = 0;
     PrivateStack stack;
     uint64_t code_epoch = 0; // of the stack walk's pc ids
     uint32_t column_shares[format::kColumnCount] = {};
     StackWalk walk;
     void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
+
+    // The buffer is full.
+    void leave_buffer() noexcept;
+    // Events so far. Any thread; may count a buffer twice that its owner is leaving.
+    [[nodiscard]] uint64_t event_count() const noexcept;
 };
 
 struct ThreadState {
@@ -37,9 +43,10 @@ struct ThreadState {
     uint32_t index;
     uint32_t tid;
     std::atomic<bool> ending; // pthread keys of the thread are being destroyed
-    uint64_t event_count;
-    char name[16]; // as the journal has it
+    char name[16];            // as the journal has it
     Stream streams[kLevels];
+
+    [[nodiscard]] uint64_t event_count() const noexcept;
 };
 
 class ThreadRegistry {
