@@ -1,7 +1,7 @@
 // Reads events back from the columns of one buffer or chunk; the inverse of event_encoder.hpp.
 //
 // Trusts nothing: every read is bounded and every value checked. One decoder per buffer, any thread. Memory: 8 bytes an
-// event.
+// event and 4 a stack.
 #pragma once
 
 #include "format/address_code.hpp"
@@ -12,6 +12,7 @@
 #include <array>
 #include <expected>
 #include <span>
+#include <vector>
 
 namespace leak::format {
 
@@ -22,8 +23,12 @@ struct DecodedEvent {
     uint64_t address = 0;
     uint64_t size = 0; // bytes; 0 unless has_size(kind)
     uint8_t extra = 0; // log2 of the alignment (0: the default), or kMap... flags
-    // The change from the stack of the previous event with a stack in this buffer (empty at its start); outer to inner.
-    // Meaningful where has_stack(kind). `pushed` is valid until the next call of next().
+    // Where has_stack(kind): either the number of the stack, or the change from the stack of the previous event with a
+    // stack in this buffer (empty at its start), outer to inner; a change that is coded in the stack column, be it
+    // none, gives the stack the next number. `pushed` is valid until the next call of next().
+    static constexpr uint32_t kNoNumber = UINT32_MAX;
+    uint32_t stack_number = kNoNumber;
+    bool has_change = false;
     uint32_t pop_count = 0;
     std::span<const uint32_t> pushed;
 };
@@ -39,7 +44,8 @@ public:
 
     // event_count: at most one for each byte of the op column. version_major: of the trace.
     EventDecoder(const Columns& columns, uint64_t base_stamp, uint32_t event_count, uint16_t version_major)
-        : stamp_(base_stamp), addresses_(version_major, event_count), left_(event_count)
+        : stamp_(base_stamp), addresses_(version_major, event_count), numbers_stacks_(version_major >= 2),
+          left_(event_count)
     {
         for (uint32_t c = 0; c < kColumnCount; ++c) {
             at_[c] = columns[c].data();
@@ -70,6 +76,8 @@ public:
         event.extra = 0;
         if ((op & kOpExtra) != 0 && !get_byte(Column::extra, event.extra)) return bad("extra column ends early");
         event.truncated = (op & kOpTruncated) != 0;
+        event.stack_number = DecodedEvent::kNoNumber;
+        event.has_change = false;
         event.pop_count = 0;
         event.pushed = {};
         if (has_stack(event.kind) && (op & kOpSameStack) == 0)
@@ -98,7 +106,18 @@ private:
     {
         uint64_t pops = 0;
         uint64_t pushes = 0;
-        if (!get(Column::stack, pops) || !get(Column::stack, pushes)) return "stack column is damaged";
+        if (!get(Column::stack, pops)) return "stack column is damaged";
+        if (numbers_stacks_) {
+            const bool is_number = (pops & 1) != 0;
+            pops >>= 1;
+            if (is_number) {
+                if (pops >= depths_.size()) return "an event has a stack that no event before it had";
+                event.stack_number = static_cast<uint32_t>(pops);
+                depth_ = depths_[pops];
+                return nullptr;
+            }
+        }
+        if (!get(Column::stack, pushes)) return "stack column is damaged";
         if (pops > depth_) return "a stack pops more frames than there are";
         depth_ -= static_cast<uint32_t>(pops);
         if (pushes > kMaxStackDepth - depth_) return "a stack is deeper than the format allows";
@@ -108,6 +127,8 @@ private:
             pushed_[i] = static_cast<uint32_t>(pc_id);
         }
         depth_ += static_cast<uint32_t>(pushes);
+        if (numbers_stacks_) depths_.push_back(depth_);
+        event.has_change = true;
         event.pop_count = static_cast<uint32_t>(pops);
         event.pushed = {pushed_.data(), static_cast<size_t>(pushes)};
         return nullptr;
@@ -117,6 +138,8 @@ private:
     std::array<const uint8_t*, kColumnCount> end_{};
     uint64_t stamp_;
     AddressDecoder addresses_;
+    bool numbers_stacks_;
+    std::vector<uint32_t> depths_; // of the stacks that have numbers
     uint32_t left_;
     uint32_t depth_ = 0;
     std::array<uint32_t, kMaxStackDepth> pushed_{};

@@ -7,22 +7,13 @@
 #include "format/address_code.hpp"
 #include "format/event.hpp"
 #include "format/layout.hpp"
+#include "format/stack_code.hpp"
 #include "format/varint.hpp"
 
 #include <atomic>
 #include <cstring>
 
 namespace leak::format {
-
-// A stack as its difference from the stack of the stream's previous event that had one; ids run from outer to inner.
-struct StackDelta {
-    uint32_t pop_count = 0;
-    uint32_t push_count = 0;
-    const uint32_t* pushed_pc_ids = nullptr;
-    bool truncated = false;
-
-    [[nodiscard]] bool same() const noexcept { return pop_count == 0 && push_count == 0; }
-};
 
 struct EventFields {
     EventKind kind = EventKind::none;
@@ -47,6 +38,7 @@ public:
         sure_events_ = 0;
         previous_stamp_ = base_stamp;
         addresses_.begin();
+        stacks_.begin();
         std::atomic_ref(buffer.event_count).store(0, std::memory_order_release);
         buffer.thread_index = thread_index;
         buffer.level = level;
@@ -121,12 +113,7 @@ public:
             if (stack.same()) {
                 op |= kOpSameStack;
             } else {
-                uint8_t* const stack_at = cursor(Column::stack);
-                uint8_t* pc_at = cursor(Column::pc);
-                uint8_t* const counts_end = put_small_varint(stack_at, stack.pop_count);
-                advance(Column::stack, put_small_varint(counts_end, stack.push_count));
-                for (uint32_t i = 0; i < stack.push_count; ++i) pc_at = put_medium_varint(pc_at, stack.pushed_pc_ids[i]);
-                advance(Column::pc, pc_at);
+                append_stack(stack);
             }
         }
         if (event.extra != 0) {
@@ -146,6 +133,25 @@ public:
     }
 
 private:
+    [[gnu::always_inline]] void append_stack(const StackDelta& stack) noexcept
+    {
+        RawBufferHeader& b = *buffer_;
+        auto* const start = reinterpret_cast<uint8_t*>(&b);
+        uint32_t& stack_end = b.column_end[static_cast<uint32_t>(Column::stack)];
+        uint32_t& pc_end = b.column_end[static_cast<uint32_t>(Column::pc)];
+        uint8_t* stack_at = start + stack_end;
+        if (const uint32_t number = stacks_.number_of(stack); number != SeenStacks::kNew) {
+            stack_at = put_medium_varint(stack_at, uint64_t{number} << 1 | 1);
+        } else {
+            uint8_t* pc_at = start + pc_end;
+            stack_at = put_small_varint(stack_at, uint64_t{stack.pop_count} << 1);
+            stack_at = put_small_varint(stack_at, stack.push_count);
+            for (uint32_t i = 0; i < stack.push_count; ++i) pc_at = put_medium_varint(pc_at, stack.pushed_pc_ids[i]);
+            pc_end = static_cast<uint32_t>(pc_at - start);
+        }
+        stack_end = static_cast<uint32_t>(stack_at - start);
+    }
+
     // A buffer that has room for fewer events is full: rather a new one than to look again and again.
     static constexpr uint32_t kWorthwhile = 16;
 
@@ -193,6 +199,7 @@ private:
     uint32_t sure_events_ = 0; // see look_for_room()
     uint64_t previous_stamp_ = 0;
     AddressEncoder addresses_;
+    SeenStacks stacks_;
 };
 
 } // namespace leak::format

@@ -12,16 +12,16 @@ bool PcTable::look_up(uint64_t pc, PcInfo& info, uint32_t& module_index) const n
     if (table == nullptr) return false;
     const Place* place = place_of(*table, pc);
     if (place->pc.load(std::memory_order_relaxed) != pc) return false;
-    info = place->info.load(std::memory_order_relaxed);
+    info = PcInfo(place->info.load(std::memory_order_relaxed));
     module_index = module_of(*table, place);
     return true;
 }
 
-bool PcTable::add(uint64_t pc, uint32_t module_index, PcInfo& info) noexcept
+PcInfo PcTable::add(uint64_t pc, uint32_t module_index, UnwindRule rule) noexcept
 {
     Table* table = table_.load(std::memory_order_relaxed);
     if (table == nullptr || (filled_ + 1) * 4 > table->places * 3) {
-        if (!grow()) return false;
+        if (!grow()) return PcInfo{};
         table = table_.load(std::memory_order_relaxed);
     }
     Place* place = place_of(*table, pc);
@@ -34,12 +34,12 @@ bool PcTable::add(uint64_t pc, uint32_t module_index, PcInfo& info) noexcept
     entry.module_index = module_index;
     std::atomic_ref(entry.address).store(pc, std::memory_order_release);
 
-    info.id = next_id_++;
-    place->info.store(info, std::memory_order_relaxed);
+    const PcInfo info(next_id_++, rule);
+    place->info.store(info.bits(), std::memory_order_relaxed);
     module_of(*table, place) = module_index;
     place->pc.store(pc, std::memory_order_release);
     ++filled_;
-    return true;
+    return info;
 }
 
 PcTable::Place* PcTable::place_of(Table& table, uint64_t pc) noexcept

@@ -8,13 +8,27 @@
 #include "preload/unwind_rule.hpp"
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 namespace leak::preload {
 
-struct alignas(8) PcInfo {
-    uint32_t id; // 0: the pc is not known yet
-    UnwindRule rule;
+// What is known of a pc, in one word: a hook reads it at once.
+class PcInfo {
+public:
+    PcInfo() noexcept = default; // of a pc that is not known where it is value-initialised
+    PcInfo(uint32_t id, UnwindRule rule) noexcept : bits_(uint64_t{std::bit_cast<uint32_t>(rule)} << 32 | id) {}
+    explicit PcInfo(uint64_t bits) noexcept : bits_(bits) {}
+
+    [[nodiscard]] uint32_t id() const noexcept { return static_cast<uint32_t>(bits_); } // 0: the pc is not known yet
+    [[nodiscard]] UnwindRule rule() const noexcept
+    {
+        return std::bit_cast<UnwindRule>(static_cast<uint32_t>(bits_ >> 32));
+    }
+    [[nodiscard]] uint64_t bits() const noexcept { return bits_; }
+
+private:
+    uint64_t bits_;
 };
 
 class PcTable {
@@ -28,8 +42,8 @@ public:
     [[nodiscard]] bool look_up(uint64_t pc, PcInfo& info, uint32_t& module_index) const noexcept;
 
     // Gives `pc` the next id, replacing an entry that names another module. The caller has made sure of room in the
-    // trace (has_room). info.rule goes in, info.id comes out. False: no memory.
-    [[nodiscard]] bool add(uint64_t pc, uint32_t module_index, PcInfo& info) noexcept;
+    // trace (has_room). Id 0: no memory.
+    [[nodiscard]] PcInfo add(uint64_t pc, uint32_t module_index, UnwindRule rule) noexcept;
 
     // Where the next ids are written in the trace.
     [[nodiscard]] bool has_room() const noexcept { return frame_ != nullptr && used_ < frame_->capacity; }
@@ -43,10 +57,10 @@ public:
 
 private:
     struct Place {
-        std::atomic<uint64_t> pc; // 0: never used; kForgotten: nothing here any more
-        std::atomic<PcInfo> info;
+        std::atomic<uint64_t> pc;   // 0: never used; kForgotten: nothing here any more
+        std::atomic<uint64_t> info; // PcInfo::bits()
     };
-    static_assert(sizeof(Place) == 16 && std::atomic<PcInfo>::is_always_lock_free);
+    static_assert(sizeof(Place) == 16);
     // Followed by the places and then, for each place, the index of its module, which only slow paths need.
     struct Table {
         uint64_t places; // a power of two
@@ -82,36 +96,42 @@ private:
 
 class PcTable::Reader {
 public:
-    explicit Reader(const PcTable& table) noexcept
+    explicit Reader(const PcTable& table) noexcept : table_(table.table_.load(std::memory_order_acquire))
     {
-        Table* now = table.table_.load(std::memory_order_acquire);
-        if (now == nullptr) return;
-        places_ = now->at;
-        shift_ = now->shift;
-        mask_ = now->places - 1;
+        if (table_ != nullptr) shift_ = static_cast<uint32_t>(table_->shift);
     }
-    // `pc` is not 0. Of a module that is being unloaded the info may be the one it had.
+    // Whether there is a table to look in.
+    [[nodiscard]] bool is_ready() const noexcept { return table_ != nullptr; }
+
+    // Needs is_ready(); `pc` is not 0. Of a module that is being unloaded the info may be the one it had.
     [[nodiscard]] PcInfo find(uint64_t pc) const noexcept
     {
-        if (places_ == nullptr) return {};
-        for (uint64_t i = first_place(shift_, pc);; i = (i + 1) & mask_) {
-            const uint64_t found = places_[i].pc.load(std::memory_order_acquire);
-            // A place keeps its info for good, but in a table that was replaced, which turns into zeros.
-            if (found == pc) [[likely]]
-                return places_[i].info.load(std::memory_order_relaxed);
-            if (found == 0) return {};
-        }
+        const Place* place = table_->at + first_place(shift_, pc);
+        // A place keeps its info for good, but in a table that was replaced, which turns into zeros.
+        if (place->pc.load(std::memory_order_acquire) == pc) [[likely]]
+            return PcInfo(place->info.load(std::memory_order_relaxed));
+        return find_further(table_, pc);
     }
 
 private:
-    Place* places_ = nullptr;
-    uint64_t shift_ = 0;
-    uint64_t mask_ = 0;
+    [[nodiscard, gnu::cold, gnu::noinline]] static PcInfo find_further(const Table* table, uint64_t pc) noexcept
+    {
+        for (uint64_t i = first_place(table->shift, pc);; i = (i + 1) & (table->places - 1)) {
+            const Place& place = table->at[i];
+            const uint64_t found = place.pc.load(std::memory_order_acquire);
+            if (found == pc) return PcInfo(place.info.load(std::memory_order_relaxed));
+            if (found == 0) return PcInfo{};
+        }
+    }
+
+    const Table* table_;
+    uint32_t shift_ = 0;
 };
 
 inline PcInfo PcTable::find(uint64_t pc) const noexcept
 {
-    return Reader(*this).find(pc);
+    const Reader reader(*this);
+    return reader.is_ready() ? reader.find(pc) : PcInfo{};
 }
 
 } // namespace leak::preload

@@ -56,7 +56,7 @@ struct HostFrames {
         frames.truncated = true;
     } else {
         const auto outermost = reinterpret_cast<uint64_t>(stream.captured[got - 1]);
-        frames.truncated = g_tracer.pc_info(outermost).rule.kind() != UnwindRule::Kind::outermost;
+        frames.truncated = g_tracer.pc_info(outermost).rule().kind() != UnwindRule::Kind::outermost;
     }
     return frames;
 }
@@ -71,7 +71,7 @@ struct HostFrames {
 void take(Stream& stream, const HostFrames& frames) noexcept
 {
     stream.walk.take(stream.captured + frames.first, frames.count, frames.truncated,
-                     [](uint64_t pc) { return g_tracer.pc_info(pc).id; });
+                     [](uint64_t pc) { return g_tracer.pc_info(pc).id(); });
 }
 
 // Whether our own walk alone takes stacks now. While a dlclose() is under way what is known of code may be wrong.
@@ -89,7 +89,7 @@ void take(Stream& stream, const HostFrames& frames) noexcept
         case StackWalk::Result::done:
             return true;
         case StackWalk::Result::unknown_pc:
-            if (g_tracer.pc_info(stream.walk.blocked_on()).id == 0) return false;
+            if (g_tracer.pc_info(stream.walk.blocked_on()).id() == 0) return false;
             break;
         case StackWalk::Result::unknown_memory:
             if (!stream.walk.reach(hook)) return false;
@@ -171,10 +171,7 @@ void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
 template <bool kHasStack, bool kHasSize>
 [[nodiscard, gnu::always_inline]] inline bool append(Stream& stream, format::EventFields event) noexcept
 {
-    if (kHasStack) {
-        const StackWalk& walk = stream.walk;
-        event.stack = {walk.pop_count(), walk.push_count(), walk.pushed_pc_ids(), walk.truncated()};
-    }
+    if (kHasStack) event.stack = stream.walk.delta();
     if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) [[unlikely]]
         return false;
     stream.encoder.append_fields<kHasStack, kHasSize>(event);
@@ -187,7 +184,7 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
     Stream& stream = state.streams[level];
     if (!change_buffer(state, stream, level, event.stamp)) return stream.walk.forget();
     if (format::has_stack(event.kind))
-        event.stack = {0, stream.walk.depth(), stream.walk.pc_ids(), stream.walk.truncated()};
+        event.stack = stream.walk.whole();
     else
         stream.walk.forget();
     stream.encoder.append(event);

@@ -11,65 +11,128 @@ constexpr bool kVerifySlots = false;
 constexpr bool kVerifySlots = true;
 #endif
 
-[[nodiscard]] uint64_t word_at(uint64_t address) noexcept
+} // namespace
+
+// What a walk does when all goes well is inlined into it: a processor foretells returns by a stack of 16 or so places,
+// and every call we nest pushes one of the host's out.
+
+inline uint32_t StackWalk::first_changed(uint32_t last) const noexcept
 {
-    return *reinterpret_cast<const uint64_t*>(address);
+    if (!kVerifySlots) return kUnchanged;
+    const auto differs = [](const Frame& frame) { return word_at(frame.slot) ^ frame.pc; };
+    const auto eight_differ = [&](const Frame* at) {
+        return differs(at[0]) | differs(at[1]) | differs(at[2]) | differs(at[3]) | differs(at[4]) | differs(at[5]) |
+               differs(at[6]) | differs(at[7]);
+    };
+    const Frame* const first = memo_ + 1;
+    const Frame* const end = first + last;
+    const Frame* at = first;
+    uint64_t difference = 0;
+    if (last >= 8) {
+        for (; end - at > 8; at += 8) difference |= eight_differ(at);
+        difference |= eight_differ(end - 8); // some of them twice: a loop over the rest costs more
+    } else {
+        for (; at != end; ++at) difference |= differs(*at);
+    }
+    uint32_t changed = kUnchanged;
+    if (difference != 0) [[unlikely]]
+        for (changed = 0; differs(first[changed]) == 0;) ++changed;
+    return check_count_ == 0 ? changed : first_check_failed(last, changed);
 }
 
-} // namespace
+inline void StackWalk::adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept
+{
+    while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
+    const bool rbp_leads_out = walk_uses_rbp_ || (kept > 0 && registers_[kept - 1].leads_out);
+    const uint32_t same = rbp_leads_out ? remember_rbp(walked, kept) : remember(walked, kept);
+    can_match_ = true;
+    const uint32_t known = kept + walked;
+    const uint32_t first = known > depth ? known - depth : 0;
+    change_to(known, first, same, first > 0 || !complete_);
+}
+
+inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
+{
+    uint32_t same = kept;
+    uint32_t is_same = !is_outdated_;
+    uint64_t hash = hashes_[kept];
+    const WalkedFrame* from = walked_ + walked;
+    for (uint32_t at = kept; from != walked_; ++at) {
+        --from;
+        is_same &= static_cast<uint32_t>(frame(at).pc == from->frame.pc) & static_cast<uint32_t>(at < count_);
+        same += is_same;
+        frame(at) = from->frame;
+        pc_ids_[at] = from->info.id();
+        hashes_[at + 1] = hash = format::extend_stack_hash(hash, from->info.id());
+        registers_[at].leads_out = false;
+    }
+    return same;
+}
+
+void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept
+{
+    const uint32_t had = depth();
+    if (first == first_) {
+        common_ = same > first ? same : first;
+        if (common_ > count_) common_ = count_;
+        if (common_ > count) common_ = count;
+        pop_count_ = count_ - common_;
+    } else {
+        common_ = first;
+        pop_count_ = had;
+    }
+    count_ = count;
+    first_ = first;
+    truncated_ = truncated;
+    is_outdated_ = false;
+}
 
 StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, uint32_t depth) noexcept
 {
     const PcTable::Reader pcs(table);
     uint64_t slot = reinterpret_cast<uint64_t>(&hook.return_address);
-    if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
     uint64_t pc = hook.return_address;
     uint64_t rbp = hook.caller_rbp;
-    const uint64_t* rbp_slot = nullptr;
+    if (!pcs.is_ready()) return blocked(Result::unknown_pc, pc);
+    if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
     memo_[0].slot = UINT64_MAX;
     const Frame* candidate = memo_ + (can_match_ ? count_ : 0); // the innermost that may be met
-    for (Walked walked;; ++walked.count) {
+    WalkedFrame* to = walked_;
+    // Some more than are kept, so that the next, shorter stack needs no long walk.
+    const WalkedFrame* const end = walked_ + 2 * depth;
+    walk_uses_rbp_ = false;
+    for (;; ++to) {
         while (candidate->slot < slot) --candidate;
         if (candidate->slot == slot && candidate->pc == pc) {
             const auto kept = static_cast<uint32_t>(candidate - memo_);
+            const auto walked = static_cast<uint32_t>(to - walked_);
             const FrameRegister& met = registers_[kept - 1];
             // Where the stack before was cut at its outer end, it must still reach as far as this one.
-            if ((met.rbp == rbp || !met.leads_out) && (complete_ || kept + walked.count >= depth) &&
-                kept + walked.count <= kMostFrames) {
+            if ((!met.leads_out || met.rbp == rbp) && (complete_ || kept + walked >= depth) &&
+                kept + walked <= kMostFrames) {
                 const uint32_t changed = first_changed(kept - 1);
                 if (changed == kUnchanged) {
-                    adopt(walked, kept, rbp_slot, depth);
+                    adopt(walked, kept, depth);
                     return Result::done;
                 }
                 candidate = memo_ + changed;
             }
         }
-        if (walked.count == 2 * depth) { // some more than are kept, so that the next, shorter stack needs no long walk
-            begin_again(walked, false, depth);
-            return Result::done;
-        }
+        if (to == end) return begin_again(to, false, depth);
         const PcInfo info = pcs.find(pc);
-        const UnwindRule rule = info.rule;
-        walked_[walked.count] = {{slot, pc}, rbp, rbp_slot, info};
-        rbp_slot = nullptr;
+        const UnwindRule rule = info.rule();
+        *to = {{slot, pc}, rbp, info};
         if (rule.kind() == UnwindRule::Kind::from_rsp) [[likely]] {
             // The rule's numbers are such that both places lie above the slot.
             slot += rule.cfa_offset();
             if (!readable_.reaches(slot)) [[unlikely]]
                 return blocked(Result::unknown_memory, slot);
-            if (rule.restores_rbp()) {
-                rbp_slot = reinterpret_cast<const uint64_t*>(slot + sizeof slot - rule.rbp_below_cfa());
-                rbp = *rbp_slot;
-            }
+            if (rule.restores_rbp()) rbp = word_at(slot + sizeof slot - rule.rbp_below_cfa());
         } else {
-            if (info.id == 0) return blocked(Result::unknown_pc, pc);
-            if (rule.kind() == UnwindRule::Kind::outermost) {
-                ++walked.count;
-                begin_again(walked, true, depth);
-                return Result::done;
-            }
+            if (info.id() == 0) return blocked(Result::unknown_pc, pc);
+            if (rule.kind() == UnwindRule::Kind::outermost) return begin_again(to + 1, true, depth);
             if (rule.kind() == UnwindRule::Kind::none) return blocked(Result::no_rule, pc);
-            walked.uses_rbp = true;
+            walk_uses_rbp_ = true;
             uint64_t cfa = rbp + rule.cfa_offset();
             uint64_t rbp_at = cfa - rule.rbp_below_cfa();
             if (rule.kind() == UnwindRule::Kind::realigned) {
@@ -82,17 +145,13 @@ StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, u
             if (next_slot <= slot || !readable_.covers(next_slot)) return blocked(Result::unknown_memory, next_slot);
             if (rule.restores_rbp()) {
                 if (rbp_at <= slot || !readable_.covers(rbp_at)) return blocked(Result::unknown_memory, rbp_at);
-                rbp_slot = reinterpret_cast<const uint64_t*>(rbp_at);
-                rbp = *rbp_slot;
+                rbp = word_at(rbp_at);
             }
             slot = next_slot;
         }
         pc = word_at(slot);
-        if (pc == 0) [[unlikely]] {
-            ++walked.count;
-            begin_again(walked, true, depth);
-            return Result::done;
-        }
+        if (pc == 0) [[unlikely]]
+            return begin_again(to + 1, true, depth);
     }
 }
 
@@ -124,19 +183,8 @@ uint32_t StackWalk::follow_frame_pointers(const HookFrame& hook, void** return_a
     return count;
 }
 
-uint32_t StackWalk::first_changed(uint32_t last) const noexcept
+uint32_t StackWalk::first_check_failed(uint32_t last, uint32_t changed) const noexcept
 {
-    if (!kVerifySlots) return kUnchanged;
-    const auto differs = [](const Frame& frame) { return word_at(frame.slot) ^ frame.pc; };
-    const Frame* const first = memo_ + 1;
-    const Frame* const end = first + last;
-    const Frame* at = first;
-    for (; end - at >= 8; at += 8)
-        if ((differs(at[0]) | differs(at[1]) | differs(at[2]) | differs(at[3]) | differs(at[4]) | differs(at[5]) |
-             differs(at[6]) | differs(at[7])) != 0) [[unlikely]]
-            break;
-    while (at != end && differs(*at) == 0) ++at;
-    const uint32_t changed = at == end ? kUnchanged : static_cast<uint32_t>(at - first);
     for (uint32_t c = 0; c < check_count_ && checks_[c].from <= last; ++c) {
         if (*checks_[c].at == checks_[c].value) continue;
         const uint32_t frame = checks_[c].from > 0 ? checks_[c].from - 1 : 0;
@@ -145,77 +193,50 @@ uint32_t StackWalk::first_changed(uint32_t last) const noexcept
     return changed;
 }
 
-void StackWalk::begin_again(Walked walked, bool complete, uint32_t depth) noexcept
+StackWalk::Result StackWalk::begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept
 {
     complete_ = complete;
-    adopt(walked, 0, nullptr, depth);
+    adopt(static_cast<uint32_t>(walked_end - walked_), 0, depth);
+    return Result::done;
 }
 
-void StackWalk::adopt(Walked walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept
+const uint64_t* StackWalk::rbp_slot(uint64_t slot, const WalkedFrame& inner) const noexcept
 {
-    const uint32_t known = kept + walked.count;
-    uint32_t same = kept;
-    if (!is_outdated_) {
-        const uint32_t had = count_ < known ? count_ : known;
-        while (same < had && frame(same).pc == walked_[known - 1 - same].frame.pc) ++same;
-    }
-    while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
-    if (walked.uses_rbp || (kept > 0 && registers_[kept - 1].leads_out))
-        remember_rbp(walked.count, kept, rbp_slot);
-    else
-        remember(walked.count, kept);
-    can_match_ = true;
-    const uint32_t first = known > depth ? known - depth : 0;
-    change_to(known, first, same, first > 0 || !complete_);
+    const UnwindRule rule = inner.info.rule();
+    if (!rule.restores_rbp()) return nullptr;
+    const uint64_t cfa = slot + sizeof slot;
+    const bool is_realigned = rule.kind() == UnwindRule::Kind::realigned;
+    return reinterpret_cast<const uint64_t*>(is_realigned ? inner.rbp : cfa - rule.rbp_below_cfa());
 }
 
-void StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
+uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
 {
-    const WalkedFrame* from = walked_ + walked;
-    for (uint32_t at = kept; from != walked_; ++at) {
-        --from;
-        frame(at) = from->frame;
-        pc_ids_[at] = from->info.id;
-        registers_[at].leads_out = false;
-    }
-}
-
-void StackWalk::remember_rbp(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot) noexcept
-{
+    const auto check_rbp = [this](const uint64_t* at, uint64_t rbp, uint32_t from) {
+        if (at != nullptr) checks_[check_count_++] = {at, rbp, from};
+    };
     bool leads_out = kept > 0 && registers_[kept - 1].leads_out;
-    if (leads_out && rbp_slot != nullptr) checks_[check_count_++] = {rbp_slot, registers_[kept - 1].rbp, kept};
+    if (leads_out && walked > 0)
+        check_rbp(rbp_slot(frame(kept - 1).slot, walked_[walked - 1]), registers_[kept - 1].rbp, kept);
+    uint32_t same = kept;
+    bool is_same = !is_outdated_;
     for (uint32_t i = walked; i-- > 0;) {
         const WalkedFrame& from = walked_[i];
         const uint32_t at = kept + walked - 1 - i;
-        const UnwindRule rule = from.info.rule;
+        const UnwindRule rule = from.info.rule();
         leads_out = rule.consumes_rbp() || (leads_out && !rule.restores_rbp());
+        is_same = is_same && at < count_ && frame(at).pc == from.frame.pc;
+        same += is_same;
         frame(at) = from.frame;
-        pc_ids_[at] = from.info.id;
+        pc_ids_[at] = from.info.id();
+        hashes_[at + 1] = format::extend_stack_hash(hashes_[at], from.info.id());
         registers_[at] = {from.rbp, leads_out};
         if (rule.kind() == UnwindRule::Kind::realigned) {
             const auto* word = reinterpret_cast<const uint64_t*>(from.rbp - rule.cfa_offset());
             checks_[check_count_++] = {word, *word, at};
         }
-        if (leads_out && from.rbp_slot != nullptr) checks_[check_count_++] = {from.rbp_slot, from.rbp, at + 1};
+        if (leads_out && i > 0) check_rbp(rbp_slot(from.frame.slot, walked_[i - 1]), from.rbp, at + 1);
     }
-}
-
-void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept
-{
-    const uint32_t had = depth();
-    if (first == first_) {
-        common_ = same > first ? same : first;
-        if (common_ > count_) common_ = count_;
-        if (common_ > count) common_ = count;
-        pop_count_ = count_ - common_;
-    } else {
-        common_ = first;
-        pop_count_ = had;
-    }
-    count_ = count;
-    first_ = first;
-    truncated_ = truncated;
-    is_outdated_ = false;
+    return same;
 }
 
 } // namespace leak::preload

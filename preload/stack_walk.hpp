@@ -9,6 +9,7 @@
 #pragma once
 
 #include "format/layout.hpp"
+#include "format/stack_code.hpp"
 #include "preload/pc_table.hpp"
 #include "preload/stack_range.hpp"
 
@@ -57,6 +58,7 @@ public:
             if (i < same) same = i;
             frame(i).pc = pc;
             pc_ids_[i] = id_of(pc);
+            hashes_[i + 1] = format::extend_stack_hash(hashes_[i], pc_ids_[i]);
         }
         change_to(count, 0, same, truncated);
         can_match_ = false;
@@ -80,9 +82,15 @@ public:
     [[nodiscard]] uint64_t pc(uint32_t i) const noexcept { return memo_[1 + first_ + i].pc; }
     [[nodiscard]] const uint32_t* pc_ids() const noexcept { return pc_ids_ + first_; }
     [[nodiscard]] bool truncated() const noexcept { return truncated_; }
-    [[nodiscard]] uint32_t pop_count() const noexcept { return pop_count_; }
-    [[nodiscard]] uint32_t push_count() const noexcept { return count_ - common_; }
-    [[nodiscard]] const uint32_t* pushed_pc_ids() const noexcept { return pc_ids_ + common_; }
+    [[nodiscard]] format::StackDelta delta() const noexcept
+    {
+        return {pop_count_, count_ - common_, pc_ids_ + common_, truncated_, depth(), hashes_[count_] + first_};
+    }
+    // The same to no frames at all.
+    [[nodiscard]] format::StackDelta whole() const noexcept
+    {
+        return {0, depth(), pc_ids_ + first_, truncated_, depth(), hashes_[count_] + first_};
+    }
 
 private:
     // Where a return address lies, and what it is: into the function whose frame begins right above.
@@ -97,7 +105,6 @@ private:
     struct WalkedFrame {
         Frame frame;
         uint64_t rbp;
-        const uint64_t* rbp_slot; // nullptr: the register was not touched by the frame inside
         PcInfo info;
     };
     // A word besides the return addresses that must not have changed when frame(from) or one inside it is met: what
@@ -114,28 +121,31 @@ private:
     static constexpr uint32_t kUnchanged = UINT32_MAX;
 
     // The outermost frame up to frame(last), of which the callers are no longer the ones remembered.
-    [[nodiscard]] uint32_t first_changed(uint32_t last) const noexcept;
-    // What a walk leaves in walked_.
-    struct Walked {
-        uint32_t count = 0;
-        bool uses_rbp = false; // the rule of one of them does
-    };
+    [[nodiscard, gnu::always_inline]] uint32_t first_changed(uint32_t last) const noexcept;
+    // The same when `changed` is all that the return addresses say.
+    [[nodiscard]] uint32_t first_check_failed(uint32_t last, uint32_t changed) const noexcept;
     // Puts the walked frames inside the first `kept` ones of the stack before.
-    // rbp_slot: where the rbp of the innermost of those was restored from now.
-    void adopt(Walked walked, uint32_t kept, const uint64_t* rbp_slot, uint32_t depth) noexcept;
-    // The part of adopt() that copies them: where no rbp leads out, and where one does.
-    void remember(uint32_t walked, uint32_t kept) noexcept;
-    void remember_rbp(uint32_t walked, uint32_t kept, const uint64_t* rbp_slot) noexcept;
+    [[gnu::always_inline]] void adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept;
+    // The part of adopt() that copies them: where no rbp leads out, and where one does. Return how many of the
+    // outermost frames have the same pcs as those of the stack before.
+    [[nodiscard, gnu::always_inline]] uint32_t remember(uint32_t walked, uint32_t kept) noexcept;
+    [[nodiscard]] uint32_t remember_rbp(uint32_t walked, uint32_t kept) noexcept;
+    // Where the rbp of the frame at `slot` was restored from, that called walked_[inner]; nullptr: it was still there.
+    [[nodiscard]] const uint64_t* rbp_slot(uint64_t slot, const WalkedFrame& inner) const noexcept;
     // The walked frames are all there is. complete: they end where the thread began.
-    void begin_again(Walked walked, bool complete, uint32_t depth) noexcept;
+    Result begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept;
     // The first `same` frames are those of the stack before.
     void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
-    [[nodiscard]] Result blocked(Result why, uint64_t on) noexcept
+    [[nodiscard, gnu::cold, gnu::noinline]] Result blocked(Result why, uint64_t on) noexcept
     {
         blocked_on_ = on;
         return why;
     }
 
+    [[nodiscard]] static uint64_t word_at(uint64_t address) noexcept
+    {
+        return *reinterpret_cast<const uint64_t*>(address);
+    }
     [[nodiscard]] Frame& frame(uint32_t i) noexcept { return memo_[1 + i]; }
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
@@ -149,11 +159,13 @@ private:
     uint32_t check_count_ = 0;
     bool truncated_ = false;
     bool is_outdated_ = false;
-    bool can_match_ = false; // more is known of the frames than their pcs
-    bool complete_ = false;  // frame(0) has no caller
+    bool can_match_ = false;     // more is known of the frames than their pcs
+    bool complete_ = false;      // frame(0) has no caller
+    bool walk_uses_rbp_ = false; // the rule of a frame in walked_ does
     // Outermost first:
     Frame memo_[1 + kMostFrames]; // frame(i) behind a fence, which a search from the inside never passes
     uint32_t pc_ids_[kMostFrames];
+    uint64_t hashes_[1 + kMostFrames]; // hashes_[i]: of the pc ids of the i outermost frames
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first

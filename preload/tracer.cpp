@@ -184,17 +184,16 @@ PcInfo Tracer::pc_info(uint64_t pc) noexcept
     PcInfo info{};
     if (!check) {
         info = pcs.find(pc);
-        if (info.id != 0) return info;
+        if (info.id() != 0) return info;
     }
-    if (t_local.locks_held != 0) return {}; // a signal handler inside our own critical section: an unknown pc
+    if (t_local.locks_held != 0) return PcInfo{}; // a signal handler inside our own critical section: an unknown pc
     const UnwindRule rule = find_unwind_rule(pc);
     const Locked locked(state_lock);
     const uint32_t module_index = modules.index_of(pc, check, &journal);
     uint32_t known_module = 0;
     if (pcs.look_up(pc, info, known_module) && known_module == module_index) return info;
-    info.rule = rule;
-    if (!pcs.has_room() && !add_pcs_slot()) return {};
-    return pcs.add(pc, module_index, info) ? info : PcInfo();
+    if (!pcs.has_room() && !add_pcs_slot()) return PcInfo{};
+    return pcs.add(pc, module_index, rule);
 }
 
 bool Tracer::add_pcs_slot() noexcept

@@ -37,10 +37,7 @@ public:
     }
 
     [[nodiscard]] constexpr Kind kind() const noexcept { return static_cast<Kind>(bits_ & kKindMask); }
-    [[nodiscard]] constexpr uint64_t cfa_offset() const noexcept
-    {
-        return uint64_t{bits_ >> kCfaShift & kMaxCfaWords} << 3;
-    }
+    [[nodiscard]] constexpr uint64_t cfa_offset() const noexcept { return uint64_t{bits_ & kMaxCfaWords << kCfaShift}; }
     [[nodiscard]] constexpr uint64_t rbp_below_cfa() const noexcept { return uint64_t{bits_ >> kRbpShift} << 3; }
 
     // Whether the frame's own rbp is used to find its caller.
@@ -56,7 +53,7 @@ public:
 
 private:
     static constexpr uint32_t kKindMask = 7;
-    static constexpr uint32_t kCfaShift = 3;
+    static constexpr uint32_t kCfaShift = 3; // words of 8: the field in its place is the number of bytes
     static constexpr uint32_t kMaxCfaWords = 0xffff;
     static constexpr uint32_t kRbpShift = 19;
     static constexpr uint32_t kMaxRbpWords = 0x1fff;

@@ -14,7 +14,8 @@ bool EventMerge::Head::before(const Head& other) const
 }
 
 EventMerge::EventMerge(TraceContents& trace, StackTable& stacks)
-    : trace_(trace), loader_(trace.file, trace.raw_copies, trace.header.version_major), context_{trace.pcs, loader_, stacks, trace.damage}
+    : trace_(trace), loader_(trace.file, trace.raw_copies, trace.header.version_major),
+      context_{trace.pcs, loader_, stacks, trace.damage}
 {
     for (const Stream& stream : trace.streams) {
         Head head;

@@ -31,7 +31,8 @@ bool StreamCursor::next()
 bool StreamCursor::open_next_buffer()
 {
     decoder_.reset();
-    path_.clear();
+    stack_ = {};
+    numbered_stacks_.clear();
     if (next_buffer_ == stream_->buffers.size()) {
         close();
         return false;
@@ -54,7 +55,7 @@ void StreamCursor::give_up_buffer(const std::string& what, uint64_t lost_events)
 void StreamCursor::close()
 {
     columns_ = {};
-    path_ = {};
+    numbered_stacks_ = {};
 }
 
 void StreamCursor::resolve(const format::DecodedEvent& decoded)
@@ -68,13 +69,17 @@ void StreamCursor::resolve(const format::DecodedEvent& decoded)
     event_.truncated = decoded.truncated;
     event_.stack = {};
     if (!has_stack(decoded.kind)) return;
-    path_.resize(path_.size() - std::min<size_t>(decoded.pop_count, path_.size()));
-    StackId at = path_.empty() ? StackId{} : path_.back();
-    for (const uint32_t pc_id : decoded.pushed) {
-        at = context_->stacks.child(at, context_->pcs[pc_id]);
-        path_.push_back(at);
-    }
-    event_.stack = at;
+    event_.stack = stack_ = stack_of(decoded);
+    if (decoded.has_change) numbered_stacks_.push_back(stack_);
+}
+
+StackId StreamCursor::stack_of(const format::DecodedEvent& decoded)
+{
+    if (decoded.stack_number != format::DecodedEvent::kNoNumber) return numbered_stacks_[decoded.stack_number];
+    StackId at = stack_;
+    for (uint32_t i = 0; i < decoded.pop_count; ++i) at = context_->stacks.caller(at);
+    for (const uint32_t pc_id : decoded.pushed) at = context_->stacks.child(at, context_->pcs[pc_id]);
+    return at;
 }
 
 } // namespace leak::analyzer

@@ -1,6 +1,6 @@
 // Reads the events of one stream in order, one buffer in memory at a time.
 //
-// One thread. Memory: the columns of the current buffer (64 KiB) and the path of the current stack; nothing before the
+// One thread. Memory: the columns of the current buffer (64 KiB) and what its events refer to; nothing before the
 // stream is opened and nothing after its end.
 #pragma once
 
@@ -50,13 +50,15 @@ private:
     void give_up_buffer(const std::string& what, uint64_t lost_events);
     void close();
     void resolve(const format::DecodedEvent& decoded);
+    [[nodiscard]] StackId stack_of(const format::DecodedEvent& decoded);
 
     const Stream* stream_;
     CursorContext* context_;
     size_t next_buffer_ = 0;
     std::vector<std::byte> columns_;
     std::unique_ptr<format::EventDecoder> decoder_; // large: only open streams have one
-    std::vector<StackId> path_;                     // of the stack of the last event that had one, outermost first
+    StackId stack_;                                 // of the last event of the buffer that had one
+    std::vector<StackId> numbered_stacks_;          // of the buffer
     StampedEvent event_;
 };
 

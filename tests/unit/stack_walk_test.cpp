@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <random>
 #include <vector>
@@ -88,8 +89,7 @@ private:
         const uint64_t first = 0x400000 + functions_.size() * 0x100;
         functions_.push_back({rule, frame_bytes, first});
         for (uint32_t site = 0; site < kMostSites; ++site) {
-            PcInfo info{0, rule};
-            REQUIRE(pcs_.add(first + site, 1, info));
+            REQUIRE(pcs_.add(first + site, 1, rule).id() != 0);
         }
     }
 
@@ -156,11 +156,19 @@ StackWalk::Result walk(StackWalk& walk, Machine& machine, uint32_t depth)
 // What a reader of the trace has.
 struct Reader {
     std::vector<uint32_t> ids;
+    std::map<uint64_t, std::vector<uint32_t>> stacks;
+    std::map<std::vector<uint32_t>, uint64_t> hashes;
     void apply(const StackWalk& walk)
     {
-        REQUIRE(walk.pop_count() <= ids.size());
-        ids.resize(ids.size() - walk.pop_count());
-        ids.insert(ids.end(), walk.pushed_pc_ids(), walk.pushed_pc_ids() + walk.push_count());
+        const leak::format::StackDelta delta = walk.delta();
+        REQUIRE(delta.pop_count <= ids.size());
+        ids.resize(ids.size() - delta.pop_count);
+        ids.insert(ids.end(), delta.pushed_pc_ids, delta.pushed_pc_ids + delta.push_count);
+        REQUIRE(delta.depth == ids.size());
+        // Stacks have the same hash if and only if they are the same, but for what was cut off.
+        const auto [known, is_new] = stacks.try_emplace(delta.hash, ids);
+        REQUIRE(known->second == ids);
+        if (!walk.truncated()) REQUIRE(hashes.try_emplace(ids, delta.hash).first->second == delta.hash);
     }
 };
 
@@ -172,7 +180,7 @@ void check(const StackWalk& walk, const Reader& reader, const Machine& machine, 
     std::vector<uint64_t> found;
     std::vector<uint32_t> ids;
     for (uint32_t i = 0; i < walk.depth(); ++i) found.push_back(walk.pc(i));
-    for (const uint64_t pc : expected) ids.push_back(machine.table().find(pc).id);
+    for (const uint64_t pc : expected) ids.push_back(machine.table().find(pc).id());
     REQUIRE(found == expected);
     REQUIRE(walk.truncated() == is_cut);
     REQUIRE(std::vector(walk.pc_ids(), walk.pc_ids() + walk.depth()) == ids);
@@ -216,7 +224,7 @@ TEST_CASE("stacks that libunwind took come in between")
             std::vector<void*> addresses;
             for (const uint64_t pc : pcs) addresses.push_back(reinterpret_cast<void*>(pc));
             stack->take(addresses.data(), static_cast<uint32_t>(addresses.size()), false,
-                        [&](uint64_t pc) { return machine.table().find(pc).id; });
+                        [&](uint64_t pc) { return machine.table().find(pc).id(); });
         } else {
             REQUIRE(walk(*stack, machine, 256) == StackWalk::Result::done);
         }
@@ -240,7 +248,7 @@ TEST_CASE("a frame that leads nowhere is left to libunwind, and nothing is read 
     // A function that keeps its frame in rbp, which holds no address: from_rbp is one of the first few.
     bool saw_refusal = false;
     for (uint64_t pc = 0x400100; pc < 0x401200; pc += 0x100) {
-        if (machine.table().find(pc).rule.kind() != Kind::from_rbp) continue;
+        if (machine.table().find(pc).rule().kind() != Kind::from_rbp) continue;
         for (const uint64_t rbp : {uint64_t{0}, uint64_t{0x10}, ~uint64_t{0} - 15, uint64_t{0x7000'0000'0001}}) {
             const HookFrame bad{rbp, pc};
             result = stack->walk(bad, machine.table(), 256);

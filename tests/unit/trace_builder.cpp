@@ -166,6 +166,9 @@ void TraceBuilder::event(uint32_t thread, const TestEvent& event, uint32_t level
         fields.stack.pop_count = static_cast<uint32_t>(state.stack.end() - old_end);
         fields.stack.push_count = static_cast<uint32_t>(event.stack.end() - new_end);
         fields.stack.pushed_pc_ids = event.stack.data() + (new_end - event.stack.begin());
+        fields.stack.depth = static_cast<uint32_t>(event.stack.size());
+        for (const uint32_t pc_id : event.stack)
+            fields.stack.hash = format::extend_stack_hash(fields.stack.hash, pc_id);
         state.stack = event.stack;
     }
     state.encoder.append(fields);
