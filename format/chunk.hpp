@@ -27,12 +27,13 @@ public:
     [[nodiscard]] bool init(std::span<std::byte> memory, int level) noexcept;
 
     // Compresses the events of `buffer` (whose owner has stopped writing). On success `header` is complete and the
-    // result holds the zstd frame, valid until the next call; empty on failure (a bug).
+    // result holds the zstd frames, valid until the next call; empty on failure (a bug).
     [[nodiscard]] std::span<const std::byte> compress(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept;
 
 private:
     ZSTD_CCtx_s* context_ = nullptr;
-    std::span<std::byte> compressed_; // the zstd frame
+    int level_ = 0;
+    std::span<std::byte> compressed_; // the zstd frames
 };
 
 // Bytes a chunk takes in a slot: header, zstd frame, and a filler that ends it at an 8-byte boundary.
