@@ -19,11 +19,10 @@ namespace {
     return std::has_single_bit(alignment) ? static_cast<uint8_t>(std::countr_zero(alignment)) : uint8_t{0};
 }
 
-[[gnu::always_inline]] inline void* recorded(EventKind kind, void* block, size_t bytes, const HookFrame* hook,
+[[gnu::always_inline]] inline void* recorded(EventKind kind, void* block, size_t bytes, HookFrame hook,
                                              size_t alignment = 0) noexcept
 {
-    if (block != nullptr) record_allocation(kind, block, bytes, hook, log2_of(alignment));
-    return block;
+    return block == nullptr ? nullptr : record_allocation(kind, block, bytes, hook, log2_of(alignment));
 }
 
 // A block of the bootstrap arena that the host wants to resize moves to the real heap.
@@ -35,18 +34,16 @@ namespace {
     return block;
 }
 
-void* reallocate(EventKind kind, void* old, size_t bytes, const HookFrame* hook) noexcept
+void* reallocate(EventKind kind, void* old, size_t bytes, HookFrame hook) noexcept
 {
     if (old == nullptr) return recorded(kind, real().realloc(nullptr, bytes), bytes, hook);
     if (bootstrap_owns(old)) return recorded(kind, leave_bootstrap(old, bytes), bytes, hook);
     // Before the call: once it has moved the block, another thread may be given the old address.
     record_release(EventKind::realloc_release, old);
     void* block = real().realloc(old, bytes);
-    if (block != nullptr)
-        record_allocation(kind, block, bytes, hook);
-    else if (bytes != 0)
-        record_undo(EventKind::realloc_undo, old);
-    return block; // nullptr for 0 bytes: freed
+    if (block != nullptr) return record_allocation(kind, block, bytes, hook);
+    if (bytes != 0) record_undo(EventKind::realloc_undo, old);
+    return nullptr; // for 0 bytes: freed
 }
 
 void release(EventKind kind, void* block) noexcept

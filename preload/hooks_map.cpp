@@ -14,7 +14,7 @@ using leak::format::EventKind;
 namespace {
 
 [[nodiscard]] void* map(void* hint, size_t bytes, int protection, int flags, int fd, off_t offset,
-                        const HookFrame* hook) noexcept
+                        HookFrame hook) noexcept
 {
     void* start = real().mmap(hint, bytes, protection, flags, fd, offset);
     if (start != MAP_FAILED) {

@@ -101,7 +101,7 @@ constinit Form<std::new_handler()> g_get_new_handler("_ZSt15get_new_handlerv");
 
 // forward: calls the real function; it throws, or gives nullptr, as its form does.
 template <typename Forward> [[gnu::always_inline]] inline void*
-allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const HookFrame* hook, Forward forward)
+allocate(EventKind kind, size_t bytes, std::align_val_t alignment, HookFrame hook, Forward forward)
 {
     const NewMode mode = new_mode(family_of(kind));
     if (mode == NewMode::plain) {
@@ -109,16 +109,14 @@ allocate(EventKind kind, size_t bytes, std::align_val_t alignment, const HookFra
         if (block == nullptr) [[unlikely]]
             block = try_with_handler(bytes, static_cast<size_t>(alignment));
         if (block == nullptr) return forward(); // fails once more, in the way of its form
-        record_allocation(kind, block, bytes, hook, log2_of(alignment));
-        return block;
+        return record_allocation(kind, block, bytes, hook, log2_of(alignment));
     }
     if (mode == NewMode::transparent) return forward();
     t_local.recorded = nullptr;
     void* block = forward();
     if (block == nullptr) return nullptr;
-    if (t_local.recorded != block)
-        record_allocation(kind, block, bytes, hook, log2_of(alignment));
-    else if (t_local.recorded_kind != kind) // it called malloc, which has recorded the block
+    if (t_local.recorded != block) return record_allocation(kind, block, bytes, hook, log2_of(alignment));
+    if (t_local.recorded_kind != kind) // it called malloc, which has recorded the block
         make_new_transparent(family_of(kind));
     return block;
 }

@@ -38,11 +38,11 @@ struct HostFrames {
     bool truncated = false;
 };
 
-[[nodiscard]] HostFrames capture(Stream& stream, const HookFrame& hook) noexcept
+[[nodiscard]] HostFrames capture(Stream& stream, HookFrame hook) noexcept
 {
     const uint32_t depth = g_tracer.settings.depth;
     const uint32_t got = g_tracer.unwinder.capture(stream.captured, depth + kOwnFrames);
-    auto* const caller = reinterpret_cast<void*>(hook.return_address);
+    auto* const caller = reinterpret_cast<void*>(hook.return_address());
     HostFrames frames;
     while (frames.first < got && stream.captured[frames.first] != caller && frames.first < kOwnFrames) ++frames.first;
     if (frames.first == got || frames.first == kOwnFrames) {
@@ -61,7 +61,7 @@ struct HostFrames {
     return frames;
 }
 
-[[nodiscard]] HostFrames follow_frame_pointers(Stream& stream, const HookFrame& hook) noexcept
+[[nodiscard]] HostFrames follow_frame_pointers(Stream& stream, HookFrame hook) noexcept
 {
     HostFrames frames;
     frames.count = stream.walk.follow_frame_pointers(hook, stream.captured, g_tracer.settings.depth, frames.truncated);
@@ -82,7 +82,7 @@ void take(Stream& stream, const HostFrames& frames) noexcept
 }
 
 // Walks, and learns what the walk asks for. False: the stack is for libunwind.
-[[nodiscard]] bool walk_and_learn(Stream& stream, const HookFrame& hook) noexcept
+[[nodiscard]] bool walk_and_learn(Stream& stream, HookFrame hook) noexcept
 {
     for (;;) {
         switch (stream.walk.walk(hook, g_tracer.pcs, g_tracer.settings.depth)) {
@@ -101,7 +101,7 @@ void take(Stream& stream, const HostFrames& frames) noexcept
 }
 
 // Compares the stack that was walked with the one that libunwind finds.
-void verify(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
+void verify(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
 {
     const HostFrames frames = capture(stream, hook);
     bool same = frames.count == stream.walk.depth();
@@ -112,7 +112,7 @@ void verify(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
 }
 
 // The stack at the event, where the quick way did not get through. On the private stack.
-void take_stack(Stream& stream, const HookFrame& hook, uint64_t stamp) noexcept
+void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
 {
     const UnwindMode mode = g_tracer.settings.unwind;
     if (const uint64_t epoch = g_tracer.code_epoch(); stream.code_epoch != epoch) {
@@ -209,7 +209,7 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
 // What the quick way leaves: the thread's first event, code or memory not seen before, a full buffer. Runs on a stack
 // of our own, because the host's may be small.
 template <bool kHasStack, bool kHasSize> [[gnu::noinline]] void
-record_slowly(uint32_t level, format::EventFields event, const HookFrame* hook, bool has_stack_already) noexcept
+record_slowly(uint32_t level, format::EventFields event, HookFrame hook, bool has_stack_already) noexcept
 {
     const int saved_errno = errno;
     ThreadState* state = level < kLevels ? state_for(level) : nullptr;
@@ -218,7 +218,7 @@ record_slowly(uint32_t level, format::EventFields event, const HookFrame* hook, 
     } else {
         auto work = [&] {
             Stream& stream = state->streams[level];
-            if (!has_stack_already) take_stack(stream, *hook, event.stamp);
+            if (!has_stack_already) take_stack(stream, hook, event.stamp);
             if (!append<kHasStack, kHasSize>(stream, event)) append_to_next_buffer(*state, level, event);
         };
         on_private_stack(state->streams[level].stack, work);
@@ -228,7 +228,7 @@ record_slowly(uint32_t level, format::EventFields event, const HookFrame* hook, 
 
 // The template's arguments say which fields the event's kind has. hook: of an event with a stack.
 template <bool kHasStack, bool kHasSize>
-[[gnu::always_inline]] inline void record(const format::EventFields& event, const HookFrame* hook = nullptr) noexcept
+[[gnu::always_inline]] inline void record(const format::EventFields& event, HookFrame hook = {}) noexcept
 {
     const Recording recording;
     const uint32_t level = recording.level();
@@ -237,7 +237,7 @@ template <bool kHasStack, bool kHasSize>
     if (state != nullptr && level < kLevels) [[likely]] {
         Stream& stream = state->streams[level];
         if (kHasStack && can_walk(stream))
-            has_stack = stream.walk.walk(*hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
+            has_stack = stream.walk.walk(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
         if (has_stack && append<kHasStack, kHasSize>(stream, event)) [[likely]]
             return;
     }
@@ -256,13 +256,13 @@ template <bool kHasStack, bool kHasSize>
 
 } // namespace
 
-void record_allocation(EventKind kind, const void* block, size_t bytes, const HookFrame* hook,
-                       uint8_t alignment_log2) noexcept
+void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hook, uint8_t alignment_log2) noexcept
 {
-    if (!wanted()) return;
+    if (!wanted()) return block;
     t_local.recorded = block;
     t_local.recorded_kind = kind;
     record<true, true>({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
+    return block;
 }
 
 void record_release(EventKind kind, const void* block) noexcept
@@ -271,7 +271,7 @@ void record_release(EventKind kind, const void* block) noexcept
     record<false, false>({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0});
 }
 
-void record_mapping(EventKind kind, const void* start, size_t bytes, const HookFrame* hook, uint8_t flags) noexcept
+void record_mapping(EventKind kind, const void* start, size_t bytes, HookFrame hook, uint8_t flags) noexcept
 {
     if (!wanted()) return;
     record<true, true>({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);

@@ -12,16 +12,16 @@
 namespace leak::preload {
 
 // `block` was just given out. hook: the frame of the hook, whose caller is the innermost frame to be shown.
-// alignment_log2: what the caller asked for, 0 when nothing special.
-void record_allocation(format::EventKind kind, const void* block, size_t bytes, const HookFrame* hook,
-                       uint8_t alignment_log2 = 0) noexcept;
+// alignment_log2: what the caller asked for, 0 when nothing special. Returns `block`, so that a hook can end with a
+// tail call: a processor foretells some 16 returns, and every call nested in ours costs the host one of them.
+void* record_allocation(format::EventKind kind, void* block, size_t bytes, HookFrame hook,
+                        uint8_t alignment_log2 = 0) noexcept;
 
 // `block` is about to be released.
 void record_release(format::EventKind kind, const void* block) noexcept;
 
 // [start, start + bytes) was just mapped; flags: format::kMap....
-void record_mapping(format::EventKind kind, const void* start, size_t bytes, const HookFrame* hook,
-                    uint8_t flags) noexcept;
+void record_mapping(format::EventKind kind, const void* start, size_t bytes, HookFrame hook, uint8_t flags) noexcept;
 
 // [start, start + bytes) is about to be unmapped.
 void record_unmapping(format::EventKind kind, const void* start, size_t bytes) noexcept;

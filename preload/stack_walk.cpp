@@ -87,11 +87,11 @@ void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool tr
     is_outdated_ = false;
 }
 
-StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, uint32_t depth) noexcept
+StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept
 {
     const PcTable::Reader pcs(table);
-    uint64_t slot = reinterpret_cast<uint64_t>(&hook.return_address);
-    uint64_t pc = hook.return_address;
+    uint64_t slot = reinterpret_cast<uint64_t>(hook.return_slot);
+    uint64_t pc = hook.return_address();
     uint64_t rbp = hook.caller_rbp;
     if (!pcs.is_ready()) return blocked(Result::unknown_pc, pc);
     if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
@@ -155,17 +155,17 @@ StackWalk::Result StackWalk::walk(const HookFrame& hook, const PcTable& table, u
     }
 }
 
-bool StackWalk::reach(const HookFrame& hook) noexcept
+bool StackWalk::reach(HookFrame hook) noexcept
 {
-    const auto inner = reinterpret_cast<uint64_t>(&hook.return_address);
+    const auto inner = reinterpret_cast<uint64_t>(hook.return_slot);
     return readable_.extend(inner, blocked_on_);
 }
 
-uint32_t StackWalk::follow_frame_pointers(const HookFrame& hook, void** return_addresses, uint32_t depth,
+uint32_t StackWalk::follow_frame_pointers(HookFrame hook, void** return_addresses, uint32_t depth,
                                           bool& truncated) noexcept
 {
-    auto inner = reinterpret_cast<uint64_t>(&hook.caller_rbp);
-    return_addresses[0] = reinterpret_cast<void*>(hook.return_address);
+    auto inner = reinterpret_cast<uint64_t>(hook.return_slot - 1);
+    return_addresses[0] = reinterpret_cast<void*>(hook.return_address());
     uint32_t count = 1;
     for (uint64_t frame = hook.caller_rbp; frame != 0; ++count) {
         // A frame address is that of the saved rbp, with the return address right above it.

@@ -18,12 +18,21 @@
 
 namespace leak::preload {
 
-// What a function with a frame pointer has at its frame address: of a hook, called by the frame that is shown first.
+// The frame of a hook, called by the frame that is shown first. Holds what a tail call leaves in place.
 struct HookFrame {
     uint64_t caller_rbp;
-    uint64_t return_address;
+    const uint64_t* return_slot; // where the hook's return address lies
+
+    [[nodiscard]] uint64_t return_address() const noexcept { return *return_slot; }
+
+    // frame_address: of a function with a frame pointer.
+    [[nodiscard, gnu::always_inline]] static HookFrame of(const void* frame_address) noexcept
+    {
+        const auto* const frame = static_cast<const uint64_t*>(frame_address);
+        return {frame[0], frame + 1};
+    }
 };
-#define LEAK_HOOK_FRAME static_cast<const leak::preload::HookFrame*>(__builtin_frame_address(0))
+#define LEAK_HOOK_FRAME leak::preload::HookFrame::of(__builtin_frame_address(0))
 
 class StackWalk {
 public:
@@ -36,14 +45,14 @@ public:
 
     // Walks the stack of the hook's caller and, when it is done, makes it the current one. `depth`: frames kept, from
     // the innermost; 1 to kMaxStackDepth.
-    [[nodiscard]] Result walk(const HookFrame& hook, const PcTable& table, uint32_t depth) noexcept;
+    [[nodiscard]] Result walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept;
     [[nodiscard]] uint64_t blocked_on() const noexcept { return blocked_on_; }
     // Finds out about the memory that walk() has asked for. False: it can't be read.
-    [[nodiscard]] bool reach(const HookFrame& hook) noexcept;
+    [[nodiscard]] bool reach(HookFrame hook) noexcept;
 
     // LEAK_UNWIND=fp: the return addresses along the chain of frame pointers, innermost first; the number of them, at
     // most `depth`. truncated: the chain goes on, or does not end as it does where a thread began.
-    [[nodiscard]] uint32_t follow_frame_pointers(const HookFrame& hook, void** return_addresses, uint32_t depth,
+    [[nodiscard]] uint32_t follow_frame_pointers(HookFrame hook, void** return_addresses, uint32_t depth,
                                                  bool& truncated) noexcept;
 
     // Makes a stack that another unwinder found the current one. Return addresses run from inner to outer, at most

@@ -66,12 +66,10 @@ public:
             push(&functions_[1 + below(functions_.size() - 1)]);
     }
     // As a hook would find the thread.
-    const HookFrame& hook()
+    [[nodiscard]] HookFrame hook() const
     {
         const Activation& top = frames_.back();
-        auto* frame = reinterpret_cast<HookFrame*>(top.rsp) - 1;
-        *frame = {top.rbp, top.pc};
-        return *frame;
+        return {top.rbp, reinterpret_cast<const uint64_t*>(top.rsp) - 1};
     }
 
     [[nodiscard]] std::vector<uint64_t> pcs() const // outermost first
@@ -147,7 +145,7 @@ private:
 StackWalk::Result walk(StackWalk& walk, Machine& machine, uint32_t depth)
 {
     for (;;) {
-        const HookFrame& hook = machine.hook();
+        const HookFrame hook = machine.hook();
         const StackWalk::Result result = walk.walk(hook, machine.table(), depth);
         if (result != StackWalk::Result::unknown_memory || !walk.reach(hook)) return result;
     }
@@ -238,7 +236,8 @@ TEST_CASE("a frame that leads nowhere is left to libunwind, and nothing is read 
     Machine machine(3);
     const auto stack = std::make_unique<StackWalk>();
     for (int event = 0; event < 50; ++event) machine.step();
-    const HookFrame nowhere{0x10, 0x123456789}; // no pc that is known
+    uint64_t return_address = 0x123456789; // no pc that is known
+    const HookFrame nowhere{0x10, &return_address};
     StackWalk::Result result = stack->walk(nowhere, machine.table(), 256);
     CHECK(result == StackWalk::Result::unknown_memory);
     REQUIRE(stack->reach(nowhere));
@@ -250,7 +249,8 @@ TEST_CASE("a frame that leads nowhere is left to libunwind, and nothing is read 
     for (uint64_t pc = 0x400100; pc < 0x401200; pc += 0x100) {
         if (machine.table().find(pc).rule().kind() != Kind::from_rbp) continue;
         for (const uint64_t rbp : {uint64_t{0}, uint64_t{0x10}, ~uint64_t{0} - 15, uint64_t{0x7000'0000'0001}}) {
-            const HookFrame bad{rbp, pc};
+            return_address = pc;
+            const HookFrame bad{rbp, &return_address};
             result = stack->walk(bad, machine.table(), 256);
             if (result == StackWalk::Result::unknown_memory && !stack->reach(bad)) saw_refusal = true;
             CHECK(result != StackWalk::Result::done);
