@@ -124,6 +124,9 @@ void Writer::main() noexcept
 void Writer::run() noexcept
 {
     os::call(SYS_prctl, PR_SET_NAME, os::word("libleak"));
+    // Not to take a core from the host's threads whenever it is woken: only its share of time.
+    const sched_param no_priority{};
+    os::call(SYS_sched_setscheduler, 0, SCHED_BATCH, os::word(&no_priority));
     descriptor_ = leave_hosts_descriptors() ? g_tracer.file.open_again() : -1;
     for (;;) {
         const uint32_t seen = work_.load(std::memory_order_acquire);
