@@ -41,7 +41,7 @@ inline uint8_t* put_small_varint(uint8_t* at, uint64_t value) noexcept
 }
 
 // The same for a value that nearly always is below 16,384, where the length can't be foretold.
-inline uint8_t* put_medium_varint(uint8_t* at, uint64_t value) noexcept
+[[gnu::always_inline]] inline uint8_t* put_medium_varint(uint8_t* at, uint64_t value) noexcept
 {
     if (value >= 0x4000) [[unlikely]]
         return put_varint(at, value);
