@@ -59,7 +59,7 @@ inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
     const WalkedFrame* from = walked_ + walked;
     for (uint32_t at = kept; from != walked_; ++at) {
         --from;
-        is_same &= static_cast<uint32_t>(frame(at).pc == from->frame.pc) & static_cast<uint32_t>(at < count_);
+        is_same &= static_cast<uint32_t>(frame(at).pc == from->frame.pc);
         same += is_same;
         frame(at) = from->frame;
         pc_ids_[at] = from->info.id();
@@ -224,7 +224,7 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
         const uint32_t at = kept + walked - 1 - i;
         const UnwindRule rule = from.info.rule();
         leads_out = rule.consumes_rbp() || (leads_out && !rule.restores_rbp());
-        is_same = is_same && at < count_ && frame(at).pc == from.frame.pc;
+        is_same = is_same && frame(at).pc == from.frame.pc;
         same += is_same;
         frame(at) = from.frame;
         pc_ids_[at] = from.info.id();

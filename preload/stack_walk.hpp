@@ -143,7 +143,7 @@ private:
     [[nodiscard]] const uint64_t* rbp_slot(uint64_t slot, const WalkedFrame& inner) const noexcept;
     // The walked frames are all there is. complete: they end where the thread began.
     Result begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept;
-    // The first `same` frames are those of the stack before.
+    // The first `same` frames are those of the stack before, as far as it had so many.
     void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
     [[nodiscard, gnu::cold, gnu::noinline]] Result blocked(Result why, uint64_t on) noexcept
     {

@@ -59,11 +59,24 @@ public:
     // Something happens on the thread: it returns from some functions and calls others.
     void step()
     {
-        const size_t returns = below(frames_.size());
+        const size_t most = below(6) == 0 ? frames_.size() : std::min<size_t>(frames_.size(), 4);
+        const size_t returns = below(most); // stacks grow deep before they fall
         frames_.resize(frames_.size() - returns);
         if (below(4) != 0) call_from(frames_.back()); // the frame goes on and calls from another place
         for (uint64_t calls = below(5); calls > 0 && frames_.size() < 60; --calls)
             push(&functions_[1 + below(functions_.size() - 1)]);
+    }
+    // The thread returns to some frame, which goes on and makes the same calls again: inside of it all looks the same.
+    void come_again()
+    {
+        const size_t from = below(frames_.size());
+        const std::vector<Activation> before(frames_.begin() + static_cast<std::ptrdiff_t>(from) + 1, frames_.end());
+        frames_.resize(from + 1);
+        call_from(frames_.back());
+        for (const Activation& frame : before) {
+            push(frame.function);
+            frames_.back().pc = word(frames_.back().rsp - 8) = frame.pc;
+        }
     }
     // As a hook would find the thread.
     [[nodiscard]] HookFrame hook() const
@@ -201,6 +214,7 @@ TEST_CASE("a walk finds the stack, however it came about, and a reader can follo
                     reader.ids.clear();
                 }
                 if (machine.below(3) != 0) machine.step();
+                if (machine.below(10) == 0) machine.come_again();
                 REQUIRE(walk(*stack, machine, depth) == StackWalk::Result::done);
                 reader.apply(*stack);
                 check(*stack, reader, machine, depth);
