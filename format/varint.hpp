@@ -18,7 +18,8 @@ inline uint8_t* put_varint(uint8_t* at, uint64_t value) noexcept
     if (value < uint64_t{1} << 28) [[likely]] {
         const auto v = static_cast<uint32_t>(value);
         const auto bytes = (static_cast<uint32_t>(std::bit_width(v | 1)) * 9 + 64) / 64; // as many as sevens of bits
-        const uint32_t sevens = (v & 0x7f) | (v & 0x3f80) << 1 | (v & 0x1fc000) << 2 | (v & 0xfe00000) << 3;
+        const uint32_t halves = (v & 0x3fff) | (v & 0xfffc000) << 2;                     // of 14 bits, each in 16
+        const uint32_t sevens = (halves & 0x7f007f) | (halves & 0x3f803f80) << 1;
         const uint32_t coded = sevens | (0x808080 & ((uint32_t{1} << 8 * (bytes - 1)) - 1));
         std::memcpy(at, &coded, sizeof coded);
         return at + bytes;

@@ -227,8 +227,8 @@ record_slowly(uint32_t level, format::EventFields event, HookFrame hook, bool ha
 }
 
 // The template's arguments say which fields the event's kind has. hook: of an event with a stack.
-template <bool kHasStack, bool kHasSize>
-[[gnu::always_inline]] inline void record(const format::EventFields& event, HookFrame hook = {}) noexcept
+template <bool kHasStack, bool kHasSize> [[gnu::always_inline]] inline void
+record(EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t extra, HookFrame hook = {}) noexcept
 {
     const Recording recording;
     const uint32_t level = recording.level();
@@ -238,10 +238,10 @@ template <bool kHasStack, bool kHasSize>
         Stream& stream = state->streams[level];
         if (kHasStack && can_walk(stream))
             has_stack = stream.walk.walk(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
-        if (has_stack && append<kHasStack, kHasSize>(stream, event)) [[likely]]
+        if (has_stack && append<kHasStack, kHasSize>(stream, {kind, stamp, address, size, {}, extra})) [[likely]]
             return;
     }
-    record_slowly<kHasStack, kHasSize>(level, event, hook, has_stack);
+    record_slowly<kHasStack, kHasSize>(level, {kind, stamp, address, size, {}, extra}, hook, has_stack);
 }
 
 [[nodiscard]] bool wanted() noexcept
@@ -261,32 +261,32 @@ void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hoo
     if (!wanted()) return block;
     t_local.recorded = block;
     t_local.recorded_kind = kind;
-    record<true, true>({kind, g_tracer.clock.after_allocation(), number(block), bytes, {}, alignment_log2}, hook);
+    record<true, true>(kind, g_tracer.clock.after_allocation(), number(block), bytes, alignment_log2, hook);
     return block;
 }
 
 void record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return;
-    record<false, false>({kind, g_tracer.clock.before_release(), number(block), 0, {}, 0});
+    record<false, false>(kind, g_tracer.clock.before_release(), number(block), 0, 0);
 }
 
 void record_mapping(EventKind kind, const void* start, size_t bytes, HookFrame hook, uint8_t flags) noexcept
 {
     if (!wanted()) return;
-    record<true, true>({kind, g_tracer.clock.after_allocation(), number(start), bytes, {}, flags}, hook);
+    record<true, true>(kind, g_tracer.clock.after_allocation(), number(start), bytes, flags, hook);
 }
 
 void record_unmapping(EventKind kind, const void* start, size_t bytes) noexcept
 {
     if (!wanted()) return;
-    record<false, true>({kind, g_tracer.clock.before_release(), number(start), bytes, {}, 0});
+    record<false, true>(kind, g_tracer.clock.before_release(), number(start), bytes, 0);
 }
 
 void record_undo(EventKind kind, const void* start) noexcept
 {
     if (!wanted()) return;
-    record<false, false>({kind, g_tracer.clock.after_allocation(), number(start), 0, {}, 0});
+    record<false, false>(kind, g_tracer.clock.after_allocation(), number(start), 0, 0);
 }
 
 } // namespace leak::preload

@@ -129,6 +129,7 @@ void Unwinder::isolate(const link_map& libunwind) noexcept
         {"dl_iterate_phdr", reinterpret_cast<const void*>(&Unwinder::iterate_modules)},
     };
     const Dynamic dynamic = read_dynamic(libunwind);
+    if (dynamic.names == nullptr || dynamic.symbols == nullptr) return;
     for (int table = 0; table < 2; ++table)
         for (size_t i = 0; i < dynamic.counts[table]; ++i) {
             const ElfW(Rela)& relocation = dynamic.tables[table][i];
