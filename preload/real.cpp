@@ -146,7 +146,8 @@ void* find_real(const char* name) noexcept
         if (found != nullptr) break;
         if (void* library = dlopen(runtime, RTLD_LAZY | RTLD_NOLOAD)) {
             found = dlsym(library, name);
-            real().dlclose(library); // it stays loaded: we were not the first to open it
+            // It stays loaded: we were not the first to open it.
+            if (real().dlclose != nullptr) real().dlclose(library);
         }
     }
     dlerror();

@@ -54,7 +54,7 @@ int Unwinder::iterate_modules(Callback callback, void* data) noexcept
     // libunwind's callbacks begin with the address they look for; were that to change, nothing is found and the walk
     // ends early, which the tests notice.
     void* wanted = nullptr;
-    std::memcpy(&wanted, data, sizeof wanted);
+    std::memcpy(static_cast<void*>(&wanted), data, sizeof wanted);
     dl_find_object found{};
     if (_dl_find_object(wanted, &found) != 0) return 0;
     const link_map& map = *found.dlfo_link_map;

@@ -86,8 +86,7 @@ ChildResult run_child(const std::vector<std::string>& command, const Environment
     }
     close(error_pipe[1]);
     if (result.pid > 0) {
-        ssize_t bytes = 0;
-        while ((bytes = read(error_pipe[0], &result.start_error, sizeof result.start_error)) < 0 && errno == EINTR) {}
+        while (read(error_pipe[0], &result.start_error, sizeof result.start_error) < 0 && errno == EINTR) {}
         const int status = wait_for(result.pid);
         result.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
         result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

@@ -101,7 +101,7 @@ std::optional<std::filesystem::path> find_program(const std::string& program)
     const char* path = std::getenv("PATH");
     std::istringstream directories(path == nullptr ? "/bin:/usr/bin" : path);
     for (std::string directory; std::getline(directories, directory, ':');) {
-        const auto file = std::filesystem::path(directory.empty() ? "." : directory) / program;
+        auto file = std::filesystem::path(directory.empty() ? "." : directory) / program;
         if (is_executable_file(file)) {
             return file;
         }

@@ -182,8 +182,9 @@ void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Finding
         found.damage.add(frame.offset, raw.error(), lost);
         return;
     }
-    if (!*raw) return;
-    const format::RawBufferHeader& header = (*raw)->header;
+    std::optional<RawBuffer> copied = std::move(*raw);
+    if (!copied) return;
+    const format::RawBufferHeader& header = copied->header;
     BufferRef buffer;
     buffer.sequence = header.stream_sequence;
     buffer.base_stamp = header.base_stamp;
@@ -192,7 +193,7 @@ void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Finding
     buffer.slot_sequence = slot.header_sound ? slot.header.sequence : 0;
     buffer.event_count = header.event_count;
     buffer.raw_copy = static_cast<uint32_t>(copies.size());
-    copies.push_back(std::move((*raw)->copy));
+    copies.push_back(std::move(copied->copy));
     found.buffers.push_back({header.thread_index, header.level, buffer});
 }
 

@@ -20,16 +20,18 @@ constexpr size_t kMostAncestors = 64;
 
 [[nodiscard]] std::optional<TraceContents> open_parent(const TraceContents& child)
 {
-    const fs::path recorded = child.parent->path;
+    if (!child.parent) return std::nullopt;
+    const auto& parent_link = *child.parent;
+    const fs::path recorded = parent_link.path;
     const fs::path beside = fs::path(child.info.path).parent_path() / recorded.filename();
     for (const fs::path& path : {recorded, beside}) {
         std::error_code error;
         if (!fs::is_regular_file(path, error)) continue;
         try {
             TraceContents parent = open_trace(path);
-            if (parent.header.trace_id == child.parent->trace_id) return parent;
+            if (parent.header.trace_id == parent_link.trace_id) return parent;
         } catch (const UserError&) {
-            // Without a usable parent the child is reported alone, and the report says so.
+            continue; // Without a usable parent the child is reported alone, and the report says so.
         }
     }
     return std::nullopt;

@@ -84,10 +84,10 @@ bool one_sided(const std::vector<Pair>& pairs)
 std::vector<uint32_t> lines_of(const Sites::iterator& place)
 {
     const Pair& pair = place->second.front();
+    const auto& frames = (pair.after != nullptr ? pair.after : pair.before)->frames;
     std::vector<uint32_t> lines;
-    for (const Frame& frame : (pair.after != nullptr ? pair.after : pair.before)->frames) {
-        lines.push_back(frame.line);
-    }
+    lines.reserve(frames.size());
+    for (const Frame& frame : frames) lines.push_back(frame.line);
     return lines;
 }
 
