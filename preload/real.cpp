@@ -147,7 +147,7 @@ void* find_real(const char* name) noexcept
         if (void* library = dlopen(runtime, RTLD_LAZY | RTLD_NOLOAD)) {
             found = dlsym(library, name);
             // It stays loaded: we were not the first to open it.
-            if (real().dlclose != nullptr) real().dlclose(library);
+            if (auto* const close = real().dlclose; close != nullptr) close(library);
         }
     }
     dlerror();
