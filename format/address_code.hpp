@@ -3,8 +3,7 @@
 // Programs release what they allocated not long ago, and allocators give out first what was released last. So an
 // address that an earlier event of the buffer had is coded as the number of events back to it, any other as its
 // distance from the previous event's address. The writer finds the earlier event in a small table that forgets; the
-// reader has all addresses of the buffer. Against distances alone this saves 0.8 to 1.8 bytes an
-// allocation.
+// reader has all addresses of the buffer. Against distances alone this saves 0.8 to 1.8 bytes an allocation.
 #pragma once
 
 #include "format/layout.hpp"
