@@ -190,7 +190,7 @@ struct RawBufferHeader {
 };
 static_assert(sizeof(RawBufferHeader) % 8 == 0);
 
-// Heads a zstd data frame that holds the used parts of a raw buffer's columns, one after the other.
+// Heads the zstd data frames that hold the used parts of a raw buffer's columns, one after the other.
 struct EventChunkHeader {
     FrameHeader frame;
     uint32_t thread_index;
@@ -199,7 +199,7 @@ struct EventChunkHeader {
     uint64_t base_stamp;
     uint64_t last_stamp;
     uint32_t event_count;
-    uint32_t compressed_bytes; // of the zstd frame that follows this frame
+    uint32_t compressed_bytes; // of the zstd frames that follow this frame
     uint32_t column_bytes[kColumnCount];
     uint32_t checksum; // of the bytes before it
 };
