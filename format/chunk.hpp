@@ -1,9 +1,10 @@
-// Event chunks: a raw buffer's columns, compressed, and their place in a slot.
+// Event chunks: a raw buffer's events in columns, compressed, and their place in a slot.
 //
 // The only user of zstd. The write side takes no memory but what it is given and may run in the host; the read side is
 // bounded by the sizes the header promises.
 #pragma once
 
+#include "format/event_encoder.hpp"
 #include "format/layout.hpp"
 
 #include <cstddef>
@@ -26,13 +27,16 @@ public:
     // `memory`: 8-byte aligned, at least memory_bytes(level), kept by the caller for the compressor's life.
     [[nodiscard]] bool init(std::span<std::byte> memory, int level) noexcept;
 
-    // Compresses the events of `buffer` (whose owner has stopped writing). On success `header` is complete and the
-    // result holds the zstd frames, valid until the next call; empty on failure (a bug).
+    // Compresses the events of `buffer` (whose owner has stopped writing; at most kRawBufferBytes). On success `header`
+    // is complete and the result holds the zstd frames, valid until the next call; empty on failure (a bug). Events from
+    // a row on that somebody has overwritten are left out: header.event_count says how many are there.
     [[nodiscard]] std::span<const std::byte> compress(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept;
 
 private:
     ZSTD_CCtx_s* context_ = nullptr;
     int level_ = 0;
+    EventEncoder* encoder_ = nullptr;
+    std::span<std::byte> columns_;
     std::span<std::byte> compressed_; // the zstd frames
 };
 

@@ -4,9 +4,11 @@
 #define ZSTD_STATIC_LINKING_ONLY // ZSTD_initStaticCCtx: a context in memory of ours
 #include <zstd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <iterator>
+#include <new>
 
 namespace leak::format {
 
@@ -21,7 +23,11 @@ struct FramePlan {
 constexpr FramePlan kFrames[] = {{1, true}, {2, false}, {kColumnCount, true}};
 static_assert(static_cast<uint32_t>(Column::op) < 2 && static_cast<uint32_t>(Column::stamp) < 2);
 
-constexpr size_t kCompressedBytes = ZSTD_COMPRESSBOUND(kRawBufferBytes) + kColumnCount * 16 + std::size(kFrames) * 32;
+constexpr size_t kEncoderBytes = align8(sizeof(EventEncoder));
+constexpr size_t kColumnBytes = align8(EventEncoder::memory_bytes(kRawBufferBytes));
+constexpr size_t kCompressedBytes =
+    align8(ZSTD_COMPRESSBOUND(kColumnBytes) + kColumnCount * 16 + std::size(kFrames) * 32);
+static_assert(EventEncoder::memory_bytes(kMaxRawBufferBytes) <= kMaxColumnBytes);
 
 [[nodiscard]] ZSTD_compressionParameters parameters_of(int level) noexcept
 {
@@ -54,11 +60,20 @@ bool set_up(ZSTD_CCtx* context, ZSTD_compressionParameters parameters, bool sear
            set(context, ZSTD_c_checksumFlag, 1);
 }
 
+// The host may have overwritten what lies in its memory: nothing is read beyond the buffer.
+[[nodiscard]] RowReader rows_of(const RawBufferHeader& buffer) noexcept
+{
+    const uint64_t most = std::min<uint64_t>(frame_bytes(buffer.frame), kRawBufferBytes);
+    const uint64_t end = std::clamp<uint64_t>(rows_end(buffer.written), sizeof buffer, most);
+    const std::span rows(reinterpret_cast<const std::byte*>(&buffer + 1), end - sizeof buffer);
+    return {rows, row_count(buffer.written), buffer.base_stamp};
+}
+
 } // namespace
 
 size_t ChunkCompressor::memory_bytes(int level) noexcept
 {
-    return context_bytes(level) + align8(kCompressedBytes);
+    return context_bytes(level) + kEncoderBytes + kColumnBytes + kCompressedBytes;
 }
 
 bool ChunkCompressor::init(std::span<std::byte> memory, int level) noexcept
@@ -67,20 +82,24 @@ bool ChunkCompressor::init(std::span<std::byte> memory, int level) noexcept
     if (memory.size() < memory_bytes(level)) return false;
     level_ = level;
     context_ = ZSTD_initStaticCCtx(memory.data(), bytes);
-    compressed_ = memory.subspan(bytes, kCompressedBytes);
+    encoder_ = new (memory.data() + bytes) EventEncoder;
+    columns_ = memory.subspan(bytes + kEncoderBytes, kColumnBytes);
+    compressed_ = memory.subspan(bytes + kEncoderBytes + kColumnBytes, kCompressedBytes);
     return context_ != nullptr && set_up(context_, parameters_of(level), true);
 }
 
 std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept
 {
+    encoder_->begin(columns_, kRawBufferBytes, buffer.base_stamp);
+    (void)encoder_->append_all(rows_of(buffer));
     header = {};
     header.thread_index = buffer.thread_index;
     header.level = buffer.level;
     header.stream_sequence = buffer.stream_sequence;
     header.base_stamp = buffer.base_stamp;
-    header.last_stamp = buffer.last_stamp;
-    header.event_count = buffer.event_count;
-    for (uint32_t c = 0; c < kColumnCount; ++c) header.column_bytes[c] = buffer.column_end[c] - buffer.column_begin[c];
+    header.last_stamp = encoder_->last_stamp();
+    header.event_count = encoder_->event_count();
+    for (uint32_t i = 0; i < kColumnCount; ++i) header.column_bytes[i] = static_cast<uint32_t>(encoder_->column(i).size());
     ZSTD_outBuffer out{compressed_.data(), compressed_.size(), 0};
     uint32_t c = 0;
     for (const FramePlan& frame : kFrames) {
@@ -91,8 +110,7 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
         if (ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context_, all))) return {};
         for (; c < frame.end; ++c) {
             // Blocks of its own for each column, so that each has the entropy tables that suit it: 12 % less.
-            ZSTD_inBuffer in{reinterpret_cast<const std::byte*>(&buffer) + buffer.column_begin[c],
-                             header.column_bytes[c], 0};
+            ZSTD_inBuffer in{encoder_->column(c).data(), header.column_bytes[c], 0};
             const ZSTD_EndDirective directive = c + 1 == frame.end ? ZSTD_e_end : ZSTD_e_flush;
             if (ZSTD_compressStream2(context_, &out, &in, directive) != 0) return {};
         }

@@ -1,203 +1,172 @@
-// Appends events to a raw buffer, field by field in columns.
+// Codes the events of one buffer field by field in columns, which compress better than rows. The inverse:
+// event_decoder.hpp.
 //
-// Called by the thread that owns the buffer, inside a hook: no allocation, no system call, no lock. The buffer is a
-// mapping of the trace file, so what was appended survives the process; an event counts once event_count says so.
+// Whoever compresses a raw buffer, in the host or in a test, and a reader of rows. No allocation: the columns lie in
+// memory of the caller's.
 #pragma once
 
 #include "format/address_code.hpp"
-#include "format/event.hpp"
-#include "format/layout.hpp"
+#include "format/event_rows.hpp"
 #include "format/stack_code.hpp"
 #include "format/varint.hpp"
 
-#include <atomic>
-#include <cstring>
+#include <array>
+#include <span>
 
 namespace leak::format {
 
-struct EventFields {
-    EventKind kind = EventKind::none;
-    uint64_t stamp = 0;
-    uint64_t address = 0;
-    uint64_t size = 0; // bytes; used where has_size(kind)
-    StackDelta stack;  // used where has_stack(kind)
-    uint8_t extra = 0; // 0: none; else log2 of the alignment, or kMap... flags
-};
-
-// The shares of a buffer's columns, in bytes an event, for the first buffer of a thread; later ones follow use.
-inline constexpr uint32_t kInitialShares[kColumnCount] = {2, 4, 7, 2, 2, 7, 1};
-
 class EventEncoder {
 public:
-    // Lays the columns out in proportion to `shares` and empties them. The frame header is in place already; `state`
-    // and `generation` are the caller's to change. depth_limit: the most pc ids one event may push, <= kMaxStackDepth.
-    void begin(RawBufferHeader& buffer, uint32_t thread_index, uint32_t level, uint64_t stream_sequence,
-               uint64_t base_stamp, uint32_t depth_limit, const uint32_t (&shares)[kColumnCount]) noexcept
+    // The memory that the columns of a raw buffer of so many bytes may take.
+    [[nodiscard]] static constexpr size_t memory_bytes(size_t raw_bytes) noexcept
     {
-        buffer_ = &buffer;
-        sure_events_ = 0;
+        size_t all = 0;
+        for (uint32_t c = 0; c < kColumnCount; ++c) all += most_bytes(c, raw_bytes);
+        return all;
+    }
+
+    // Empties the columns. memory: memory_bytes() of a buffer of at most kMaxRawBufferBytes, kept by the caller.
+    void begin(std::span<std::byte> memory, size_t raw_bytes, uint64_t base_stamp) noexcept
+    {
+        auto* at = reinterpret_cast<uint8_t*>(memory.data());
+        for (uint32_t c = 0; c < kColumnCount; ++c) {
+            begin_[c] = end_[c] = at;
+            at += most_bytes(c, raw_bytes);
+        }
         previous_stamp_ = base_stamp;
+        event_count_ = 0;
         addresses_.begin();
         stacks_.begin();
-        std::atomic_ref(buffer.event_count).store(0, std::memory_order_release);
-        buffer.thread_index = thread_index;
-        buffer.level = level;
-        buffer.stream_sequence = stream_sequence;
-        buffer.base_stamp = base_stamp;
-        buffer.last_stamp = base_stamp;
+    }
 
-        uint64_t least = sizeof(RawBufferHeader);
-        uint64_t share_sum = 0;
-        for (uint32_t c = 0; c < kColumnCount; ++c) {
-            least += least_bytes(c, depth_limit);
-            share_sum += shares[c] + 1;
+    // Codes all rows that are left. nullptr, or what is wrong with the first that can't be read.
+    [[nodiscard]] const char* append_all(RowReader rows) noexcept
+    {
+        const char* fault = nullptr;
+        while (rows.rows_left() != 0 && fault == nullptr) {
+            append_narrow(rows);
+            if (rows.rows_left() != 0) fault = append_next(rows);
         }
-        const uint64_t spare = frame_bytes(buffer.frame) - least;
-        uint64_t at = sizeof(RawBufferHeader);
-        for (uint32_t c = 0; c < kColumnCount; ++c) {
-            buffer.column_begin[c] = buffer.column_end[c] = static_cast<uint32_t>(at);
-            at += least_bytes(c, depth_limit) + spare * (shares[c] + 1) / share_sum;
-        }
-        buffer.column_begin[kColumnCount] = static_cast<uint32_t>(frame_bytes(buffer.frame));
+        return fault;
     }
 
-    [[nodiscard]] RawBufferHeader* buffer() const noexcept { return buffer_; }
-    void detach() noexcept { buffer_ = nullptr; }
+    [[nodiscard]] uint32_t event_count() const noexcept { return event_count_; }
+    [[nodiscard]] uint64_t last_stamp() const noexcept { return previous_stamp_; }
+    [[nodiscard]] std::span<const uint8_t> column(uint32_t c) const noexcept { return {begin_[c], end_[c]}; }
 
-    // Whether one more event with `push_count` pushed pc ids is sure to fit.
-    [[nodiscard]] bool has_room(uint32_t push_count) noexcept
-    {
-        constexpr auto pc = static_cast<uint32_t>(Column::pc);
-        if (push_count != 0 && buffer_->column_begin[pc + 1] - buffer_->column_end[pc] < worst_bytes(pc, push_count))
-            [[unlikely]]
-            return false;
-        return sure_events_ != 0 || look_for_room();
-    }
+private:
+    [[nodiscard]] uint8_t*& end(Column column) noexcept { return end_[static_cast<uint32_t>(column)]; }
 
-    // Needs has_room(event.stack.push_count). Stamps of a stream never fall: an earlier one is raised to the last.
-    void append(const EventFields& event) noexcept
+    // Codes the next row, whatever it is. nullptr, or what is wrong with it.
+    [[nodiscard, gnu::noinline]] const char* append_next(RowReader& rows) noexcept
     {
-        if (has_stack(event.kind))
-            append_fields<true, true>(event);
-        else if (has_size(event.kind))
-            append_fields<false, true>(event);
-        else
-            append_fields<false, false>(event);
-    }
-    // The same, for a caller who knows which fields the kind has.
-    template <bool kHasStack, bool kHasSize>
-    [[gnu::always_inline]] void append_fields(const EventFields& event) noexcept
-    {
-        // All cursors are read before anything is written: a byte that is written might be part of one, for all that
-        // the compiler knows.
-        RawBufferHeader& b = *buffer_;
-        auto* const start = reinterpret_cast<uint8_t*>(&b);
-        const auto cursor = [&b, start](Column column) { return start + b.column_end[static_cast<uint32_t>(column)]; };
-        const auto advance = [&b, start](Column column, const uint8_t* to) {
-            b.column_end[static_cast<uint32_t>(column)] = static_cast<uint32_t>(to - start);
-        };
-        uint8_t* const op_at = cursor(Column::op);
-        uint8_t* const stamp_at = cursor(Column::stamp);
-        uint8_t* const address_at = cursor(Column::address);
-        uint8_t* const size_at = cursor(Column::size);
-        const uint32_t count = b.event_count;
-        const uint64_t stamp = event.stamp < previous_stamp_ ? previous_stamp_ : event.stamp;
-        const uint64_t stamp_delta = stamp - previous_stamp_;
-        previous_stamp_ = stamp;
-        sure_events_ -= sure_events_ != 0;
-
+        EventFields event;
+        if (const char* fault = rows.next(event)) return fault;
         auto op = static_cast<uint8_t>(event.kind);
-        if constexpr (kHasStack) {
+        if (has_stack(event.kind)) {
             const StackDelta& stack = event.stack;
             if (stack.truncated) op |= kOpTruncated;
-            if (stack.same()) {
+            if (stack.same())
                 op |= kOpSameStack;
-            } else {
-                append_stack(stack);
-            }
+            else
+                append_stack(stack.pop_count, stack.push_count, stack.pushed_pc_ids, end(Column::stack), end(Column::pc));
         }
         if (event.extra != 0) {
             op |= kOpExtra;
-            uint8_t* const extra_at = cursor(Column::extra);
-            *extra_at = event.extra;
-            advance(Column::extra, extra_at + 1);
+            *end(Column::extra)++ = event.extra;
         }
-        *op_at = op;
-        advance(Column::op, op_at + 1);
-        advance(Column::stamp, put_small_varint(stamp_at, stamp_delta));
-        advance(Column::address, addresses_.put(address_at, event.address, count));
-        if constexpr (kHasSize) advance(Column::size, put_medium_varint(size_at, event.size));
-        b.last_stamp = stamp;
-        // Release: whoever sees the count (the writer, a reader of the live file) sees the columns below it.
-        std::atomic_ref(b.event_count).store(count + 1, std::memory_order_release);
+        *end(Column::op)++ = op;
+        end(Column::stamp) = put_varint(end(Column::stamp), event.stamp - previous_stamp_);
+        end(Column::address) = addresses_.put(end(Column::address), event.address, event_count_);
+        if (has_size(event.kind)) end(Column::size) = put_varint(end(Column::size), event.size);
+        previous_stamp_ = event.stamp;
+        ++event_count_;
+        return nullptr;
     }
 
-private:
-    [[gnu::always_inline]] void append_stack(const StackDelta& stack) noexcept
+    // Codes sound narrow rows as long as they come: all but a few. The writer's time is spent here, so everything that
+    // changes from row to row is a local variable, of which a byte that is written can't be part for all that the
+    // compiler knows, and what is unusual is left to append_next().
+    void append_narrow(RowReader& all) noexcept
     {
-        RawBufferHeader& b = *buffer_;
-        auto* const start = reinterpret_cast<uint8_t*>(&b);
-        uint32_t& stack_end = b.column_end[static_cast<uint32_t>(Column::stack)];
-        uint32_t& pc_end = b.column_end[static_cast<uint32_t>(Column::pc)];
-        uint8_t* stack_at = start + stack_end;
-        if (const uint32_t number = stacks_.number_of(stack); number != SeenStacks::kNew) {
+        RowReader rows = all;
+        if ((addresses_.previous() & 15) != 0) return;
+        auto [op_at, stamp_at, address_at, size_at, stack_at, pc_at, extra_at] = end_;
+        uint64_t previous_address = addresses_.previous();
+        uint32_t index = event_count_;
+        RowReader::Narrow row{};
+        while (rows.next_narrow(row)) {
+            auto op = static_cast<uint8_t>(row.first);
+            stamp_at = put_medium_varint(stamp_at, row.stamp_delta());
+            const uint64_t address = row.address();
+            address_at = put_varint(address_at,
+                                    addresses_.code_of(address, AddressEncoder::distance_code(address, previous_address),
+                                                       index));
+            previous_address = address;
+            ++index;
+            if (has_size(row.kind())) {
+                size_at = put_medium_varint(size_at, row.size());
+                if (row.extra() != 0) [[unlikely]] {
+                    op |= kOpExtra;
+                    *extra_at++ = row.extra();
+                }
+                if (has_stack(row.kind())) {
+                    if (row.has_same_stack())
+                        op |= kOpSameStack;
+                    else
+                        append_stack(row.pop_count(), row.push_count(), row.pushed_pc_ids, stack_at, pc_at);
+                }
+            }
+            *op_at++ = op;
+        }
+        end_ = {op_at, stamp_at, address_at, size_at, stack_at, pc_at, extra_at};
+        addresses_.set_previous(previous_address);
+        event_count_ = index;
+        previous_stamp_ = rows.stamp();
+        all = rows;
+    }
+
+    [[gnu::always_inline]] void append_stack(uint32_t pop_count, uint32_t push_count, const uint32_t* pushed_pc_ids,
+                                             uint8_t*& stack_at, uint8_t*& pc_at) noexcept
+    {
+        if (const uint32_t number = stacks_.number_of(pop_count, push_count, pushed_pc_ids);
+            number != SeenStacks::kNew) [[likely]] {
             stack_at = put_medium_varint(stack_at, uint64_t{number} << 1 | 1);
-        } else {
-            uint8_t* pc_at = start + pc_end;
-            stack_at = put_small_varint(stack_at, uint64_t{stack.pop_count} << 1);
-            stack_at = put_small_varint(stack_at, stack.push_count);
-            for (uint32_t i = 0; i < stack.push_count; ++i) pc_at = put_medium_varint(pc_at, stack.pushed_pc_ids[i]);
-            pc_end = static_cast<uint32_t>(pc_at - start);
+            return;
         }
-        stack_end = static_cast<uint32_t>(stack_at - start);
+        stack_at = put_small_varint(stack_at, uint64_t{pop_count} << 1);
+        stack_at = put_small_varint(stack_at, push_count);
+        for (uint32_t i = 0; i < push_count; ++i) pc_at = put_medium_varint(pc_at, pushed_pc_ids[i]);
     }
 
-    // A buffer that has room for fewer events is full: rather a new one than to look again and again.
-    static constexpr uint32_t kWorthwhile = 16;
-
-    // For how many events there is sure to be room in all columns but that of the pcs.
-    [[gnu::noinline]] bool look_for_room() noexcept
+    // The most bytes that the rows of a buffer can become in a column, and what put_varint() writes over.
+    [[nodiscard]] static constexpr size_t most_bytes(uint32_t column, size_t raw_bytes) noexcept
     {
-        sure_events_ = UINT32_MAX;
-        for (uint32_t c = 0; c < kColumnCount; ++c) {
-            if (c == static_cast<uint32_t>(Column::pc)) continue;
-            const uint32_t events = (buffer_->column_begin[c + 1] - buffer_->column_end[c]) / worst_bytes(c, 0);
-            if (events < sure_events_) sure_events_ = events;
-        }
-        if (sure_events_ < kWorthwhile) sure_events_ = 0;
-        return sure_events_ != 0;
-    }
-
-    // The most bytes one event can take in a column.
-    [[nodiscard]] static constexpr uint32_t worst_bytes(uint32_t column, uint32_t push_count) noexcept
-    {
+        constexpr size_t kWrittenOver = 8;
+        const size_t rows = raw_bytes / kMinRowBytes + 1;
+        const size_t wide_rows = raw_bytes / kWideRowBytes + 1;
         switch (static_cast<Column>(column)) {
         case Column::op:
         case Column::extra:
-            return 1;
-        case Column::address:
-            return kMaxAddressBytes;
+            return rows + kWrittenOver;
         case Column::stamp:
+            return rows * 2 + wide_rows * kMaxVarintBytes + kWrittenOver;
+        case Column::address:
+            return rows * kMaxAddressBytes + kWrittenOver;
         case Column::size:
-            return kMaxVarintBytes;
+            return rows / 2 * 5 + wide_rows * kMaxVarintBytes + kWrittenOver;
         case Column::stack:
-            return 8; // two counts <= kMaxStackDepth of 2 bytes, and what put_varint() writes over
+            return rows / 2 * 4 + kWrittenOver;
         case Column::pc:
-            return push_count * 5 + 4;
+            return raw_bytes / sizeof(uint32_t) * 5 + kWrittenOver;
         }
         return 0;
     }
 
-    // What a column of an empty buffer must have room for.
-    [[nodiscard]] static constexpr uint32_t least_bytes(uint32_t column, uint32_t depth_limit) noexcept
-    {
-        const bool is_pc = column == static_cast<uint32_t>(Column::pc);
-        return is_pc ? worst_bytes(column, depth_limit) : kWorthwhile * worst_bytes(column, 0);
-    }
-
-    RawBufferHeader* buffer_ = nullptr;
-    uint32_t sure_events_ = 0; // see look_for_room()
+    std::array<uint8_t*, kColumnCount> begin_{};
+    std::array<uint8_t*, kColumnCount> end_{}; // where the next byte of each column goes
     uint64_t previous_stamp_ = 0;
+    uint32_t event_count_ = 0;
     AddressEncoder addresses_;
     SeenStacks stacks_;
 };

@@ -23,13 +23,13 @@ inline constexpr uint32_t kZstdMagic = 0xFD2FB528;
 inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
-inline constexpr uint16_t kVersionMajor = 2;
+inline constexpr uint16_t kVersionMajor = 3;
 inline constexpr uint16_t kVersionMinor = 0;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
 {
-    return major == 1 ? 1 : kVersionMinor;
+    return major == 1 ? 1 : 0;
 }
 
 enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6 };
@@ -97,6 +97,8 @@ inline constexpr uint32_t kFirstJournalOffset = 4096;
 inline constexpr uint32_t kFirstPcsOffset = 64 * 1024;
 inline constexpr uint32_t kFirstRawOffset = 128 * 1024;
 inline constexpr uint32_t kRawBufferBytes = 64 * 1024;
+inline constexpr uint32_t kMaxRawBufferBytes = 256 * 1024;
+inline constexpr uint32_t kMaxColumnBytes = 2 * 1024 * 1024; // of the events of a raw buffer, all columns
 
 // tsc_64: the time-stamp counter divided by 64 (since 1.1).
 enum class StampClock : uint32_t { tsc = 1, monotonic_ns = 2, tsc_64 = 3 };
@@ -166,18 +168,33 @@ static_assert(std::is_trivially_copyable_v<FileHeader>);
 
 // -- Events --
 
-// The fields of an event lie in columns, one behind the other in a buffer; see event_encoder.hpp.
+// The fields of a chunk's events lie in columns, one behind the other; see event_encoder.hpp.
 enum class Column : uint32_t { op, stamp, address, size, stack, pc, extra };
 inline constexpr uint32_t kColumnCount = 7;
 
 enum class BufferState : uint32_t { free = 0, active = 1, full = 2 };
 
-// A thread's events as they are made. One stream is one thread at one nesting level (a signal handler that interrupts
-// the recording of an event writes to the next level); its buffers and chunks are numbered without holes.
+// A thread's events as they are made, in rows (event_rows.hpp) behind the header. One stream is one thread at one nesting
+// level (a signal handler that interrupts the recording of an event writes to the next level); its buffers and chunks
+// are numbered without holes.
 struct RawBufferHeader {
     FrameHeader frame;
     BufferState state;
     uint32_t generation; // odd while the buffer is being taken into use
+    uint32_t thread_index;
+    uint32_t level;
+    uint64_t stream_sequence;
+    uint64_t base_stamp;
+    uint64_t written; // low half: the end of the rows, from the start of this frame; high half: how many. One store
+    uint64_t reserved;
+};
+static_assert(sizeof(RawBufferHeader) == 64);
+
+// The same before version 3: columns, as in a chunk. Read, not written.
+struct RawColumnsHeader {
+    FrameHeader frame;
+    BufferState state;
+    uint32_t generation;
     uint32_t thread_index;
     uint32_t level;
     uint64_t stream_sequence;
@@ -188,9 +205,9 @@ struct RawBufferHeader {
     uint32_t reserved;
     uint64_t last_stamp;
 };
-static_assert(sizeof(RawBufferHeader) % 8 == 0);
+static_assert(sizeof(RawColumnsHeader) == 128);
 
-// Heads the zstd data frames that hold the used parts of a raw buffer's columns, one after the other.
+// Heads the zstd data frames that hold the columns of a raw buffer's events, one after the other.
 struct EventChunkHeader {
     FrameHeader frame;
     uint32_t thread_index;

@@ -30,7 +30,7 @@ bool Drain::drain_one() noexcept
 {
     RawBuffer* buffer = g_tracer.pool.take_full();
     if (buffer == nullptr) return false;
-    if (buffer->header->event_count != 0) {
+    if (const uint32_t events = format::row_count(buffer->header->written); events != 0) {
         format::EventChunkHeader header;
         const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
         if (compressed.empty() || !make_room(format::chunk_bytes(header.compressed_bytes))) {
@@ -40,6 +40,8 @@ bool Drain::drain_one() noexcept
             return false;
         }
         used_ += format::append_chunk(slot_ + used_, format::kSlotBytes - used_, header, compressed);
+        // The host has written into our memory: what can't be read is known to be missing.
+        for (uint32_t i = header.event_count; i < events; ++i) g_tracer.count_lost(format::LossCause::internal);
     }
     g_tracer.pool.give_free(*buffer);
     g_tracer.file.note_time(g_tracer.clock);

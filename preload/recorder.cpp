@@ -137,12 +137,7 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
         g_tracer.count_lost(format::LossCause::nested_signal);
         return false;
     }
-    const uint32_t* shares = format::kInitialShares;
     if (stream.buffer != nullptr) {
-        const format::RawBufferHeader& full = *stream.buffer->header;
-        for (uint32_t c = 0; c < format::kColumnCount; ++c)
-            stream.column_shares[c] = full.column_end[c] - full.column_begin[c];
-        shares = stream.column_shares;
         RawBuffer* handed_over = stream.buffer;
         stream.leave_buffer();
         g_tracer.pool.give_full(*handed_over);
@@ -159,8 +154,7 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
     format::RawBufferHeader& header = *buffer->header;
     const std::atomic_ref generation(header.generation);
     generation.store(generation.load(std::memory_order_relaxed) | 1, std::memory_order_release);
-    stream.encoder.begin(header, state.index, level, stream.next_sequence++, stamp, g_tracer.settings.depth,
-                         *reinterpret_cast<const uint32_t(*)[format::kColumnCount]>(shares));
+    stream.rows.begin(header, state.index, level, stream.next_sequence++, stamp);
     std::atomic_ref(header.state).store(format::BufferState::active, std::memory_order_release);
     generation.store(header.generation + 1, std::memory_order_release);
     std::atomic_ref(stream.buffer).store(buffer, std::memory_order_release);
@@ -172,9 +166,9 @@ template <bool kHasStack, bool kHasSize>
 [[nodiscard, gnu::always_inline]] inline bool append(Stream& stream, format::EventFields event) noexcept
 {
     if (kHasStack) event.stack = stream.walk.delta();
-    if (stream.buffer == nullptr || !stream.encoder.has_room(event.stack.push_count)) [[unlikely]]
+    if (!stream.rows.has_room(event.stack.push_count)) [[unlikely]]
         return false;
-    stream.encoder.append_fields<kHasStack, kHasSize>(event);
+    stream.rows.append_fields<kHasStack, kHasSize>(event);
     return true;
 }
 
@@ -187,7 +181,7 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
         event.stack = stream.walk.whole();
     else
         stream.walk.forget();
-    stream.encoder.append(event);
+    stream.rows.append(event);
 }
 
 // The thread's state with a private stack for `level`, made now if need be; nullptr: no memory, or not at this moment.

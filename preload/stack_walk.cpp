@@ -55,7 +55,6 @@ inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
 {
     uint32_t same = kept;
     uint32_t is_same = !is_outdated_;
-    uint64_t hash = hashes_[kept];
     const WalkedFrame* from = walked_ + walked;
     for (uint32_t at = kept; from != walked_; ++at) {
         --from;
@@ -63,7 +62,6 @@ inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
         same += is_same;
         frame(at) = from->frame;
         pc_ids_[at] = from->info.id();
-        hashes_[at + 1] = hash = format::extend_stack_hash(hash, from->info.id());
         registers_[at].leads_out = false;
     }
     return same;
@@ -228,7 +226,6 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
         same += is_same;
         frame(at) = from.frame;
         pc_ids_[at] = from.info.id();
-        hashes_[at + 1] = format::extend_stack_hash(hashes_[at], from.info.id());
         registers_[at] = {from.rbp, leads_out};
         if (rule.kind() == UnwindRule::Kind::realigned) {
             const auto* word = reinterpret_cast<const uint64_t*>(from.rbp - rule.cfa_offset());

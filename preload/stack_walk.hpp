@@ -9,7 +9,7 @@
 #pragma once
 
 #include "format/layout.hpp"
-#include "format/stack_code.hpp"
+#include "format/event_rows.hpp"
 #include "preload/pc_table.hpp"
 #include "preload/stack_range.hpp"
 
@@ -67,7 +67,6 @@ public:
             if (i < same) same = i;
             frame(i).pc = pc;
             pc_ids_[i] = id_of(pc);
-            hashes_[i + 1] = format::extend_stack_hash(hashes_[i], pc_ids_[i]);
         }
         change_to(count, 0, same, truncated);
         can_match_ = false;
@@ -93,12 +92,12 @@ public:
     [[nodiscard]] bool truncated() const noexcept { return truncated_; }
     [[nodiscard]] format::StackDelta delta() const noexcept
     {
-        return {pop_count_, count_ - common_, pc_ids_ + common_, truncated_, depth(), hashes_[count_] + first_};
+        return {pop_count_, count_ - common_, pc_ids_ + common_, truncated_};
     }
     // The same to no frames at all.
     [[nodiscard]] format::StackDelta whole() const noexcept
     {
-        return {0, depth(), pc_ids_ + first_, truncated_, depth(), hashes_[count_] + first_};
+        return {0, depth(), pc_ids_ + first_, truncated_};
     }
 
 private:
@@ -173,8 +172,7 @@ private:
     bool walk_uses_rbp_ = false; // the rule of a frame in walked_ does
     // Outermost first:
     Frame memo_[1 + kMostFrames]; // frame(i) behind a fence, which a search from the inside never passes
-    uint32_t pc_ids_[kMostFrames];
-    uint64_t hashes_[1 + kMostFrames]; // hashes_[i]: of the pc ids of the i outermost frames
+    uint32_t pc_ids_[kMostFrames + format::RowWriter::kIdsAtOnce];
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first

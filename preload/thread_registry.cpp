@@ -22,7 +22,9 @@ void write_thread(format::RecordType type, const ThreadState& state) noexcept
 void Stream::leave_buffer() noexcept
 {
     const std::atomic_ref earlier(earlier_events);
-    earlier.store(earlier.load(std::memory_order_relaxed) + buffer->header->event_count, std::memory_order_release);
+    earlier.store(earlier.load(std::memory_order_relaxed) + format::row_count(buffer->header->written),
+                  std::memory_order_release);
+    rows.detach();
     std::atomic_ref(buffer).store(nullptr, std::memory_order_release);
 }
 
@@ -30,9 +32,8 @@ uint64_t Stream::event_count() const noexcept
 {
     // The buffer first: so that its events are never missed.
     const RawBuffer* now = std::atomic_ref(const_cast<RawBuffer*&>(buffer)).load(std::memory_order_acquire);
-    const uint64_t in_buffer =
-        now == nullptr ? 0 : std::atomic_ref(now->header->event_count).load(std::memory_order_acquire);
-    return in_buffer + std::atomic_ref(const_cast<uint64_t&>(earlier_events)).load(std::memory_order_acquire);
+    const uint64_t written = now == nullptr ? 0 : std::atomic_ref(now->header->written).load(std::memory_order_acquire);
+    return format::row_count(written) + std::atomic_ref(const_cast<uint64_t&>(earlier_events)).load(std::memory_order_acquire);
 }
 
 uint64_t ThreadState::event_count() const noexcept

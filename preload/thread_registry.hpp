@@ -5,7 +5,7 @@
 // it.
 #pragma once
 
-#include "format/event_encoder.hpp"
+#include "format/event_rows.hpp"
 #include "preload/buffer_pool.hpp"
 #include "preload/private_stack.hpp"
 #include "preload/stack_walk.hpp"
@@ -22,13 +22,12 @@ inline constexpr uint32_t kOwnFrames = 16;
 
 // One thread at one nesting level.
 struct Stream {
-    format::EventEncoder encoder;
+    format::RowWriter rows;
     RawBuffer* buffer = nullptr; // nullptr before the first event
     uint64_t earlier_events = 0; // in the buffers before
     uint64_t next_sequence = 0;
     PrivateStack stack;
     uint64_t code_epoch = 0; // of the stack walk's pc ids
-    uint32_t column_shares[format::kColumnCount] = {};
     StackWalk walk;
     void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
 

@@ -1,20 +1,19 @@
 // The pieces events come in: raw buffers and compressed chunks, where they lie, and how to get at their columns.
 //
-// One thread a reader. Memory: one BufferRef a buffer of the file; a raw buffer's columns are copied when the trace is
-// opened, because a running process reuses them; a chunk is read when its turn comes.
+// One thread a reader. Memory: one BufferRef a buffer of the file, and the copies of the raw ones; a chunk is read when
+// its turn comes.
 #pragma once
 
 #include "analyzer/decode/file_reader.hpp"
+#include "analyzer/decode/raw_buffer.hpp"
 #include "analyzer/ids.hpp"
 #include "format/chunk.hpp"
 #include "format/event_decoder.hpp"
 #include "format/layout.hpp"
 
-#include <array>
 #include <cstdint>
 #include <expected>
 #include <limits>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,11 +32,6 @@ struct BufferRef {
     uint32_t raw_copy = kNoRawCopy; // index into RawCopies
 };
 
-// The columns of a raw buffer, one behind the other.
-struct RawCopy {
-    std::array<uint32_t, format::kColumnCount> column_bytes{};
-    std::vector<std::byte> bytes;
-};
 using RawCopies = std::vector<RawCopy>;
 
 // A thread at one nesting level, and all of its buffers in order of their sequence.
@@ -46,16 +40,6 @@ struct Stream {
     uint32_t level = 0;
     std::vector<BufferRef> buffers;
 };
-
-struct RawBuffer {
-    format::RawBufferHeader header{};
-    RawCopy copy;
-};
-
-// Copies the raw buffer at `offset`, which has at most `frame_bytes` bytes, even while its owner is writing. Nothing
-// when it is free or was taken into use again meanwhile: its events are then in a chunk. The error says what is wrong.
-[[nodiscard]] std::expected<std::optional<RawBuffer>, std::string>
-copy_raw_buffer(const FileReader& file, uint64_t offset, uint64_t frame_bytes);
 
 // What is wrong with a chunk header whose checksum holds, or nullptr.
 [[nodiscard]] const char* fault_of(const format::EventChunkHeader& header);

@@ -174,27 +174,24 @@ void SlotScanner::take_chunk(const FrameView& frame, const SlotRead& slot, Findi
 
 void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const
 {
-    auto raw = copy_raw_buffer(file_, frame.offset, format::frame_bytes(frame.header));
-    if (!raw) {
-        format::RawBufferHeader header = {};
-        const bool counted = copy_front(frame.bytes, header) && header.state != format::BufferState::free;
-        const uint64_t lost = counted ? std::min<uint64_t>(header.event_count, frame.bytes.size()) : 0;
-        found.damage.add(frame.offset, raw.error(), lost);
+    auto copied = copy_raw_buffer(file_, frame.offset, format::frame_bytes(frame.header), header_.version_major);
+    if (!copied) {
+        found.damage.add(frame.offset, copied.error().what, copied.error().lost_events);
         return;
     }
-    std::optional<RawBuffer> copied = std::move(*raw);
-    if (!copied) return;
-    const format::RawBufferHeader& header = copied->header;
+    if (!*copied) return;
+    RawBuffer& raw = **copied;
+    if (raw.fault.what != nullptr) found.damage.add(frame.offset, raw.fault.what, raw.fault.lost_events);
     BufferRef buffer;
-    buffer.sequence = header.stream_sequence;
-    buffer.base_stamp = header.base_stamp;
-    buffer.last_stamp = header.last_stamp;
+    buffer.sequence = raw.sequence;
+    buffer.base_stamp = raw.base_stamp;
+    buffer.last_stamp = raw.last_stamp;
     buffer.offset = frame.offset;
     buffer.slot_sequence = slot.header_sound ? slot.header.sequence : 0;
-    buffer.event_count = header.event_count;
+    buffer.event_count = raw.event_count;
     buffer.raw_copy = static_cast<uint32_t>(copies.size());
-    copies.push_back(std::move(copied->copy));
-    found.buffers.push_back({header.thread_index, header.level, buffer});
+    copies.push_back(std::move(raw.copy));
+    found.buffers.push_back({raw.thread_index, raw.level, buffer});
 }
 
 } // namespace leak::analyzer

@@ -49,7 +49,7 @@ private:
         if (trace_.cut_stamp && one.buffer.base_stamp > *trace_.cut_stamp) return false;
         if (one.thread_index <= index_bound(trace_.info.file_bytes)) return true;
         trace_.damage.add(one.buffer.offset, "an event buffer names a thread that can't exist",
-                          std::min<uint64_t>(one.buffer.event_count, format::kRawBufferBytes));
+                          std::min<uint64_t>(one.buffer.event_count, format::kMaxColumnBytes));
         return false;
     }
 

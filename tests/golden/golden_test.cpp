@@ -130,7 +130,7 @@ TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gon
 TEST_CASE("the same events give the same answers in every version")
 {
     const ReplayResult old = replay("v1.0.zst");
-    for (const char* name : {"v1.1.zst", "v2.0.zst"}) {
+    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst"}) {
         CAPTURE(name);
         const ReplayResult result = replay(name);
         CHECK(result.info.damage.empty());
@@ -152,11 +152,19 @@ TEST_CASE("v2.0, cut between two slots: said, though each slot is whole")
     CHECK_FALSE(result.info.complete);
 }
 
+TEST_CASE("v3.0, a raw buffer that somebody has written into: what can't be read is a gap, the others are read")
+{
+    const ReplayResult result = replay("v3.0-flipped.zst");
+    CHECK(lines_of(result.info.damage) == std::vector<std::string>{"32768: unknown event kind (69)"});
+    CHECK(events_of(result.totals) == 326 - 69);
+    CHECK_FALSE(result.info.complete);
+}
+
 TEST_CASE("files that are no traces of this version are refused with a line that helps")
 {
     CHECK(refusal_of("empty.zst") == "offset 0: the file is empty; trace the program again, with room on the disk");
     CHECK(refusal_of("foreign.zst") ==
           "offset 0: this is no trace; name a file that libleak.so wrote (leak.<exe>.<pid>.zst)");
-    CHECK(refusal_of("v3.0-newer.zst") == "offset 64: the trace has format version 3.0, this leakan reads 1.0 to 2.x; "
+    CHECK(refusal_of("v4.0-newer.zst") == "offset 64: the trace has format version 4.0, this leakan reads 1.0 to 3.x; "
                                           "use the leakan that belongs to the libleak.so that wrote it");
 }

@@ -21,15 +21,17 @@ void write(const std::filesystem::path& path, Bytes bytes)
 void write_broken(const std::filesystem::path& directory)
 {
     using namespace leak;
-    const auto image = test::golden_trace(test::TraceLayout::compact()).image();
-    write(directory / "v2.0-cut.zst", Bytes(image).first(format::kMinSlotBytes)); // behind its first slot
+    auto image = test::golden_trace(test::TraceLayout::compact()).image();
+    auto* const raw = image.data() + test::TraceLayout::compact().raw_at;
+    raw[sizeof(format::RawBufferHeader)] = std::byte{0}; // of the first row, which is no kind of event any more
+    write(directory / "v3.0-flipped.zst", image);
     constexpr std::string_view text = "#!/bin/sh\necho 'a script is no trace'\n";
     write(directory / "foreign.zst", std::as_bytes(std::span(text)));
     write(directory / "empty.zst", {});
     auto newer = test::golden_trace(test::TraceLayout::compact());
-    newer.header.version_major = 3;
+    newer.header.version_major = 4;
     newer.header.version_minor = 0;
-    write(directory / "v3.0-newer.zst", newer.image());
+    write(directory / "v4.0-newer.zst", newer.image());
 }
 
 } // namespace
@@ -40,7 +42,7 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "usage: make_golden DIRECTORY\n");
         return 2;
     }
-    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v2.0.zst");
+    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v3.0.zst");
     write_broken(argv[1]);
     return 0;
 }

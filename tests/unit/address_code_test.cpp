@@ -69,7 +69,7 @@ TEST_CASE("addresses read back as they were written: blocks, odd ones, repeated 
 
 TEST_CASE("the last event of a full buffer can refer to the first")
 {
-    std::vector<uint64_t> addresses(kRawBufferBytes / 3, 0x1000);
+    std::vector<uint64_t> addresses(kMaxRawBufferBytes / kMinRowBytes, 0x1000);
     addresses.front() = addresses.back() = 0x5000;
     CHECK(decoded(coded(addresses), addresses.size()) == addresses);
 }

@@ -1,18 +1,21 @@
 #include "format/chunk.hpp"
 
 #include "format/checksum.hpp"
-#include "format/event_encoder.hpp"
+#include "tests/unit/event_rows.hpp"
 
 #include <doctest/doctest.h>
 
 #define ZSTD_STATIC_LINKING_ONLY // ZSTD_decompressBound
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <vector>
 
 using namespace leak::format;
+using namespace leak::test;
 
 namespace {
 
@@ -23,22 +26,18 @@ struct Compressor {
 };
 
 // A raw buffer with `count` events of some variety.
-std::vector<uint64_t> make_buffer(uint32_t count)
+RowBuffer make_buffer(uint32_t count)
 {
-    std::vector<uint64_t> memory(kRawBufferBytes / 8);
-    auto& header = *reinterpret_cast<RawBufferHeader*>(memory.data());
-    header.frame = make_frame(FrameKind::raw_events, kRawBufferBytes);
-    EventEncoder encoder;
-    encoder.begin(header, 5, 0, 2, 100, 64, kInitialShares);
-    for (uint32_t i = 0; i < count && encoder.has_room(1); ++i) {
+    RowBuffer buffer(100);
+    for (uint32_t i = 0; i < count && buffer.writer.has_room(1); ++i) {
         EventFields event;
         event.kind = i % 2 == 0 ? EventKind::malloc_ : EventKind::free_;
         event.stamp = 100 + i * 13;
         event.address = 0x1000 + i * i % 977 * 16;
         event.size = i % 300;
-        encoder.append(event);
+        buffer.writer.append(event);
     }
-    return memory;
+    return buffer;
 }
 
 // What `zstd -t` does with whole frames.
@@ -74,34 +73,57 @@ TEST_CASE("a chunk decompresses to the columns of its buffer")
     Compressor tool;
     ChunkDecompressor decompressor;
     for (const uint32_t count : {0u, 1u, 100u, 100'000u}) {
-        const std::vector<uint64_t> memory = make_buffer(count);
-        const auto& raw = *reinterpret_cast<const RawBufferHeader*>(memory.data());
+        RowBuffer buffer = make_buffer(count);
         EventChunkHeader header = {};
-        const auto compressed = tool.compressor.compress(raw, header);
+        const auto compressed = tool.compressor.compress(buffer.header(), header);
         REQUIRE(!compressed.empty());
-        CHECK(header.event_count == raw.event_count);
-        CHECK(header.stream_sequence == 2);
+        CHECK(header.event_count == buffer.count());
+        CHECK(header.stream_sequence == RowBuffer::kSequence);
+        CHECK(header.last_stamp == 100 + (buffer.count() == 0 ? 0 : buffer.count() - 1) * 13);
         CHECK(header.checksum == LEAK_CHECKSUM_UP_TO(header, checksum));
         const size_t bytes = std::accumulate(std::begin(header.column_bytes), std::end(header.column_bytes), size_t{0});
         std::vector<std::byte> columns(bytes + 1); // never without memory
         REQUIRE(decompressor.decompress(compressed, std::span(columns).first(bytes)).has_value());
-        size_t at = 0;
+        std::vector<std::byte> encoder_memory(EventEncoder::memory_bytes(kRawBufferBytes));
+        const auto encoder = std::make_unique<EventEncoder>();
+        encoder->begin(encoder_memory, kRawBufferBytes, 100);
+        REQUIRE(encoder->append_all(buffer.reader()) == nullptr);
+        auto at = columns.begin();
         for (uint32_t c = 0; c < kColumnCount; ++c) {
-            CHECK(std::memcmp(columns.data() + at,
-                              reinterpret_cast<const std::byte*>(memory.data()) + raw.column_begin[c],
-                              header.column_bytes[c]) == 0);
+            REQUIRE(encoder->column(c).size() == header.column_bytes[c]);
+            CHECK(std::ranges::equal(std::as_bytes(encoder->column(c)), std::span(at, header.column_bytes[c])));
             at += header.column_bytes[c];
         }
     }
+}
+
+TEST_CASE("a buffer that somebody has written into gives the events before that, and nothing is read beyond it")
+{
+    Compressor tool;
+    EventChunkHeader header = {};
+    RowBuffer buffer = make_buffer(100'000);
+    const uint64_t written = buffer.header().written;
+    for (const uint64_t bad : {uint64_t{0}, UINT64_MAX, written | 0xffffffff, written & ~uint64_t{0xffffffff}}) {
+        buffer.header().written = bad;
+        REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+        CHECK(header.event_count <= row_count(written));
+    }
+    buffer.header().written = written;
+    buffer.header().frame.content_bytes = UINT32_MAX;
+    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+    CHECK(header.event_count == row_count(written));
+    buffer.memory[sizeof(RawBufferHeader) / 8] = 0;
+    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+    CHECK(header.event_count == 0);
 }
 
 TEST_CASE("a chunk with a wrong byte, or of another size than it says, is refused")
 {
     Compressor tool;
     ChunkDecompressor decompressor;
-    const std::vector<uint64_t> memory = make_buffer(50);
+    RowBuffer buffer = make_buffer(50);
     EventChunkHeader header = {};
-    const auto compressed = tool.compressor.compress(*reinterpret_cast<const RawBufferHeader*>(memory.data()), header);
+    const auto compressed = tool.compressor.compress(buffer.header(), header);
     const size_t bytes = std::accumulate(std::begin(header.column_bytes), std::end(header.column_bytes), size_t{0});
     std::vector<std::byte> columns(bytes);
     REQUIRE(decompressor.decompress(compressed, columns).has_value());
@@ -130,10 +152,10 @@ TEST_CASE("a slot is a valid zstd file before, while and after a chunk is added"
     uint64_t room = kSlotBytes - at;
     REQUIRE(is_valid_zst(whole));
     for (uint32_t count = 10;; count += 500) {
-        const std::vector<uint64_t> memory = make_buffer(count);
+        RowBuffer buffer = make_buffer(count);
         EventChunkHeader header = {};
         const auto compressed =
-            tool.compressor.compress(*reinterpret_cast<const RawBufferHeader*>(memory.data()), header);
+            tool.compressor.compress(buffer.header(), header);
         const uint64_t needed = chunk_bytes(header.compressed_bytes);
         if (needed != room && needed + kSkippablePrefixBytes > room) break;
         uint64_t before = 0;
@@ -155,9 +177,9 @@ TEST_CASE("a slot is a valid zstd file before, while and after a chunk is added"
 TEST_CASE("a chunk may fill its slot to the last byte")
 {
     Compressor tool;
-    const std::vector<uint64_t> memory = make_buffer(77);
+    RowBuffer buffer = make_buffer(77);
     EventChunkHeader header = {};
-    const auto compressed = tool.compressor.compress(*reinterpret_cast<const RawBufferHeader*>(memory.data()), header);
+    const auto compressed = tool.compressor.compress(buffer.header(), header);
     const uint64_t room = chunk_bytes(header.compressed_bytes);
     std::vector<uint64_t> place(room / 8 + 1, 0x5555555555555555u);
     auto* bytes = reinterpret_cast<std::byte*>(place.data());

@@ -137,7 +137,7 @@ void TraceBuilder::begin_buffer(StreamState& state, uint32_t thread, uint32_t le
     state.header().frame = make_frame(FrameKind::raw_events, layout_.raw_bytes);
     state.header().state = BufferState::active;
     state.header().generation = 2;
-    state.encoder.begin(state.header(), thread, level, state.next_sequence++, stamp, kDepthLimit, kInitialShares);
+    state.rows.begin(state.header(), thread, level, state.next_sequence++, stamp);
     state.stack.clear();
 }
 
@@ -151,7 +151,7 @@ TraceBuilder::StreamState& TraceBuilder::stream(uint32_t thread, uint32_t level,
 
 void TraceBuilder::event(uint32_t thread, const TestEvent& event, uint32_t level)
 {
-    if (!stream(thread, level, event.stamp).encoder.has_room(static_cast<uint32_t>(event.stack.size())))
+    if (!stream(thread, level, event.stamp).rows.has_room(static_cast<uint32_t>(event.stack.size())))
         flush(thread, level);
     StreamState& state = stream(thread, level, event.stamp);
     EventFields fields;
@@ -165,13 +165,11 @@ void TraceBuilder::event(uint32_t thread, const TestEvent& event, uint32_t level
         const auto [old_end, new_end] = std::ranges::mismatch(state.stack, event.stack);
         fields.stack.pop_count = static_cast<uint32_t>(state.stack.end() - old_end);
         fields.stack.push_count = static_cast<uint32_t>(event.stack.end() - new_end);
-        fields.stack.pushed_pc_ids = event.stack.data() + (new_end - event.stack.begin());
-        fields.stack.depth = static_cast<uint32_t>(event.stack.size());
-        for (const uint32_t pc_id : event.stack)
-            fields.stack.hash = format::extend_stack_hash(fields.stack.hash, pc_id);
         state.stack = event.stack;
+        state.stack.reserve(event.stack.size() + RowWriter::kIdsAtOnce); // append() reads on
+        fields.stack.pushed_pc_ids = state.stack.data() + (new_end - event.stack.begin());
     }
-    state.encoder.append(fields);
+    state.rows.append(fields);
 }
 
 void TraceBuilder::flush(uint32_t thread, uint32_t level)

@@ -3,7 +3,7 @@
 // Test code only; allocates, one thread.
 #pragma once
 
-#include "format/event_encoder.hpp"
+#include "format/event_rows.hpp"
 #include "format/layout.hpp"
 
 #include <cstddef>
@@ -85,7 +85,7 @@ public:
 
 private:
     struct StreamState {
-        format::EventEncoder encoder;
+        format::RowWriter rows;
         std::vector<uint64_t> memory; // of the current buffer; words, for its alignment
         std::vector<uint32_t> stack;
         uint64_t next_sequence = 0;

@@ -1,0 +1,198 @@
+#include "tests/unit/event_rows.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <string>
+
+using namespace leak::format;
+using namespace leak::test;
+
+namespace {
+
+void check_same(const EventFields& read, const EventFields& written)
+{
+    REQUIRE(read.kind == written.kind);
+    REQUIRE(read.stamp == written.stamp);
+    REQUIRE(read.address == written.address);
+    REQUIRE(read.size == written.size);
+    REQUIRE(read.extra == written.extra);
+    if (!has_stack(written.kind)) return;
+    REQUIRE(read.stack.truncated == written.stack.truncated);
+    REQUIRE(read.stack.pop_count == written.stack.pop_count);
+    REQUIRE(read.stack.push_count == written.stack.push_count);
+    for (uint32_t i = 0; i < read.stack.push_count; ++i)
+        REQUIRE(read.stack.pushed_pc_ids[i] == written.stack.pushed_pc_ids[i]);
+}
+
+// What a reader says to rows of these words.
+std::string fault_of(const std::vector<uint64_t>& words, uint32_t count)
+{
+    RowReader reader(std::as_bytes(std::span(words)), count, 100);
+    EventFields event;
+    while (reader.rows_left() != 0)
+        if (const char* fault = reader.next(event)) return fault;
+    return "";
+}
+
+constexpr uint64_t kMalloc = static_cast<uint8_t>(EventKind::malloc_);
+constexpr uint64_t kFree = static_cast<uint8_t>(EventKind::free_);
+
+} // namespace
+
+TEST_CASE("rows read back as they were appended")
+{
+    for (unsigned seed = 0; seed < 50; ++seed) {
+        std::mt19937_64 random(seed);
+        const uint64_t base = random() >> 8;
+        RowBuffer buffer(base);
+        std::vector<OwnedEvent> written;
+        uint32_t depth = 0;
+        for (uint64_t stamp = base; buffer.writer.has_room(8); stamp = written.back().fields.stamp) {
+            written.push_back(random_event(random, stamp, depth));
+            buffer.writer.append(written.back().fields);
+        }
+        REQUIRE(buffer.count() == written.size());
+        CHECK(written.size() > 1'000);
+        RowReader reader = buffer.reader();
+        EventFields read;
+        for (const OwnedEvent& event : written) {
+            REQUIRE(reader.next(read) == nullptr);
+            check_same(read, event.fields);
+        }
+        CHECK(reader.rows_left() == 0);
+    }
+}
+
+TEST_CASE("the header of a buffer says where it stands in its stream")
+{
+    RowBuffer buffer(1000);
+    EventFields event;
+    event.kind = EventKind::free_;
+    event.stamp = 1234;
+    buffer.writer.append(event);
+    CHECK(buffer.header().thread_index == RowBuffer::kThread);
+    CHECK(buffer.header().level == RowBuffer::kLevel);
+    CHECK(buffer.header().stream_sequence == RowBuffer::kSequence);
+    CHECK(buffer.header().base_stamp == 1000);
+    CHECK(buffer.count() == 1);
+    CHECK(rows_end(buffer.header().written) == sizeof(RawBufferHeader) + kMinRowBytes);
+}
+
+TEST_CASE("a stamp that runs backwards is raised to the last one")
+{
+    RowBuffer buffer(1000);
+    EventFields event;
+    event.kind = EventKind::free_;
+    for (const uint64_t stamp : {2000, 1500, 999, 500'000, 3}) {
+        event.stamp = stamp;
+        buffer.writer.append(event);
+    }
+    RowReader reader = buffer.reader();
+    for (const uint64_t stamp : {2000, 2000, 2000, 500'000, 500'000}) {
+        REQUIRE(reader.next(event) == nullptr);
+        CHECK(event.stamp == stamp);
+    }
+}
+
+TEST_CASE("the usual free takes 8 bytes, the usual malloc 16 and 4 for each new frame, what is unusual 32")
+{
+    const auto row_bytes = [](EventFields event) {
+        RowBuffer buffer(1000);
+        event.stamp = event.stamp == 0 ? 1100 : event.stamp;
+        buffer.writer.append(event);
+        return buffer.rows().size();
+    };
+    constexpr uint64_t block = 0x7ffffffffff0; // the highest
+    CHECK(row_bytes({.kind = EventKind::free_, .address = block}) == 8);
+    CHECK(row_bytes({.kind = EventKind::munmap_, .address = block, .size = UINT32_MAX}) == 16);
+    CHECK(row_bytes({.kind = EventKind::memalign_, .address = block, .size = UINT32_MAX, .extra = 63}) == 16);
+    OwnedEvent deep;
+    deep.fields = {.kind = EventKind::malloc_, .address = block, .size = 24};
+    deep.push({1, 2, 3});
+    CHECK(row_bytes(deep.fields) == 28);
+    CHECK(row_bytes({.kind = EventKind::free_, .stamp = 1000 + 8191, .address = block}) == 8);
+    CHECK(row_bytes({.kind = EventKind::free_, .stamp = 1000 + 8192, .address = block}) == 32);
+    CHECK(row_bytes({.kind = EventKind::free_, .address = block + 16}) == 32);
+    CHECK(row_bytes({.kind = EventKind::free_, .address = block + 1}) == 32);
+    CHECK(row_bytes({.kind = EventKind::malloc_, .address = block, .size = uint64_t{1} << 32}) == 32);
+}
+
+TEST_CASE("a full buffer is never written over its end, whatever the events are")
+{
+    for (const uint32_t pushes : {0u, 1u, 2u, 3u, 4u, 5u, kMaxStackDepth}) {
+        for (const bool wide : {false, true}) {
+            constexpr uint32_t bytes = 16 * 1024;
+            RowBuffer buffer(0, bytes);
+            buffer.memory.resize(buffer.memory.size() + 8, 0x5555555555555555u);
+            buffer.memory.shrink_to_fit();
+            buffer.header().frame = make_frame(FrameKind::raw_events, bytes);
+            buffer.writer.begin(buffer.header(), 0, 0, 0, 0);
+            OwnedEvent event;
+            event.fields = {.kind = EventKind::malloc_, .address = wide ? UINT64_MAX : 0, .size = 1, .extra = 63};
+            event.push(std::vector<uint32_t>(pushes, UINT32_MAX));
+            uint32_t count = 0;
+            for (; buffer.writer.has_room(pushes); ++count) {
+                event.fields.stack.pop_count = count == 0 ? 0 : pushes;
+                buffer.writer.append(event.fields);
+            }
+            CHECK(buffer.count() == count);
+            CHECK(rows_end(buffer.header().written) <= bytes);
+            CHECK(rows_end(buffer.header().written) + pushes * 4 + 64 > bytes); // and it is used
+            for (size_t i = bytes / 8; i < buffer.memory.size(); ++i) CHECK(buffer.memory[i] == 0x5555555555555555u);
+        }
+    }
+}
+
+TEST_CASE("a writer that has left its buffer has no room")
+{
+    RowBuffer buffer;
+    RowWriter none;
+    CHECK_FALSE(none.has_room(0));
+    CHECK(buffer.writer.has_room(0));
+    buffer.writer.detach();
+    CHECK_FALSE(buffer.writer.has_room(0));
+}
+
+TEST_CASE("rows that are cut anywhere give an error and never more events than there are")
+{
+    std::mt19937_64 random(9);
+    RowBuffer buffer;
+    uint32_t depth = 0;
+    uint64_t stamp = 0;
+    for (unsigned i = 0; i < 40; ++i) {
+        const OwnedEvent event = random_event(random, stamp, depth);
+        buffer.writer.append(event.fields);
+        stamp = event.fields.stamp;
+    }
+    for (size_t bytes = 0; bytes < buffer.rows().size(); bytes += 4) {
+        RowReader reader(buffer.rows().first(bytes), 40, 0);
+        EventFields event;
+        const char* fault = nullptr;
+        while (fault == nullptr) fault = reader.next(event);
+        CHECK(std::string(fault) == "an event row ends early");
+        CHECK(reader.rows_left() > 0);
+    }
+}
+
+TEST_CASE("rows that no hook makes are refused")
+{
+    constexpr uint64_t push = uint64_t{1} << 52;
+    constexpr uint64_t pop = uint64_t{1} << 40;
+    CHECK(fault_of({kFree}, 1).empty());
+    CHECK(fault_of({kMalloc, push, 5}, 1).empty());
+    CHECK(fault_of({0}, 1) == "unknown event kind");
+    CHECK(fault_of({30}, 1) == "unknown event kind");
+    CHECK(fault_of({kFree}, 2) == "an event row ends early");
+    CHECK(fault_of({kMalloc}, 1) == "an event row ends early");
+    CHECK(fault_of({kMalloc, 3 * push, 5}, 1) == "an event row ends early");
+    CHECK(fault_of({kMalloc, pop}, 1) == "a stack pops more frames than there are");
+    CHECK(fault_of({kMalloc, 2 * push, 5, kMalloc, 3 * pop}, 2) == "a stack pops more frames than there are");
+    CHECK(fault_of({kFree | kRowWide, 99, 0, 0}, 1) == "an event is earlier than the one before");
+    CHECK(fault_of({kFree | kRowWide, 100, 0}, 1) == "an event row ends early");
+    std::vector<uint64_t> deep = {kMalloc, 1024 * push};
+    deep.resize(2 + 512);
+    CHECK(fault_of(deep, 1).empty());
+    deep.insert(deep.end(), {kMalloc, 2 * push, 0});
+    CHECK(fault_of(deep, 2) == "a stack is deeper than the format allows");
+}
