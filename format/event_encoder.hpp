@@ -61,7 +61,7 @@ private:
     [[nodiscard, gnu::noinline]] const char* append_next(RowReader& rows) noexcept
     {
         EventFields event;
-        if (const char* fault = rows.next(event)) return fault;
+        if (const char* fault = rows.next(event, ids_)) return fault;
         auto op = static_cast<uint8_t>(event.kind);
         if (has_stack(event.kind)) {
             const StackDelta& stack = event.stack;
@@ -91,7 +91,7 @@ private:
     {
         RowReader rows = all;
         if ((addresses_.previous() & 15) != 0) return;
-        auto [op_at, stamp_at, address_at, size_at, stack_at, pc_at, extra_at] = end_;
+        auto [op_at, stamp_at, address_at, size_at, stack_at, pc_at, extra_end] = end_;
         uint64_t previous_address = addresses_.previous();
         uint32_t index = event_count_;
         RowReader::Narrow row{};
@@ -105,28 +105,25 @@ private:
             previous_address = address;
             ++index;
             if (has_size(row.kind())) {
-                size_at = put_medium_varint(size_at, row.size());
-                if (row.extra() != 0) [[unlikely]] {
-                    op |= kOpExtra;
-                    *extra_at++ = row.extra();
-                }
+                size_at = put_medium_varint(size_at, row.sized.size);
                 if (has_stack(row.kind())) {
                     if (row.has_same_stack())
                         op |= kOpSameStack;
                     else
-                        append_stack(row.pop_count(), row.push_count(), row.pushed_pc_ids, stack_at, pc_at);
+                        append_stack(row.sized.pop_count, row.sized.push_count, row.pushed_pc_ids, stack_at, pc_at);
                 }
             }
             *op_at++ = op;
         }
-        end_ = {op_at, stamp_at, address_at, size_at, stack_at, pc_at, extra_at};
+        end_ = {op_at, stamp_at, address_at, size_at, stack_at, pc_at, extra_end};
         addresses_.set_previous(previous_address);
         event_count_ = index;
         previous_stamp_ = rows.stamp();
         all = rows;
     }
 
-    [[gnu::always_inline]] void append_stack(uint32_t pop_count, uint32_t push_count, const uint32_t* pushed_pc_ids,
+    template <typename Id>
+    [[gnu::always_inline]] void append_stack(uint32_t pop_count, uint32_t push_count, const Id* pushed_pc_ids,
                                              uint8_t*& stack_at, uint8_t*& pc_at) noexcept
     {
         if (const uint32_t number = stacks_.number_of(pop_count, push_count, pushed_pc_ids);
@@ -144,6 +141,7 @@ private:
     {
         constexpr size_t kWrittenOver = 8;
         const size_t rows = raw_bytes / kMinRowBytes + 1;
+        const size_t sized_rows = raw_bytes / kMinSizedRowBytes + 1;
         const size_t wide_rows = raw_bytes / kWideRowBytes + 1;
         switch (static_cast<Column>(column)) {
         case Column::op:
@@ -154,11 +152,11 @@ private:
         case Column::address:
             return rows * kMaxAddressBytes + kWrittenOver;
         case Column::size:
-            return rows / 2 * 5 + wide_rows * kMaxVarintBytes + kWrittenOver;
+            return sized_rows * 3 + wide_rows * kMaxVarintBytes + kWrittenOver;
         case Column::stack:
-            return rows / 2 * 4 + kWrittenOver;
+            return sized_rows * 4 + kWrittenOver;
         case Column::pc:
-            return raw_bytes / sizeof(uint32_t) * 5 + kWrittenOver;
+            return raw_bytes / sizeof(uint16_t) * 3 + kWrittenOver;
         }
         return 0;
     }
@@ -169,6 +167,7 @@ private:
     uint32_t event_count_ = 0;
     AddressEncoder addresses_;
     SeenStacks stacks_;
+    RowReader::Ids ids_; // of the event that append_next() codes
 };
 
 } // namespace leak::format

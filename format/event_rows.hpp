@@ -8,8 +8,10 @@
 #include "format/event.hpp"
 #include "format/layout.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstring>
+#include <emmintrin.h>
 #include <span>
 
 namespace leak::format {
@@ -19,6 +21,7 @@ struct StackDelta {
     uint32_t pop_count = 0;
     uint32_t push_count = 0;
     const uint32_t* pushed_pc_ids = nullptr;
+    uint32_t id_bits = UINT32_MAX; // those set in any of the ids, or more
     bool truncated = false;
 
     [[nodiscard]] bool same() const noexcept { return pop_count == 0 && push_count == 0; }
@@ -33,19 +36,26 @@ struct EventFields {
     uint8_t extra = 0; // 0: none; else log2 of the alignment, or kMap... flags
 };
 
-// A row's first word begins with the op byte: the kind, kOpTruncated, kRowWide.
-// Narrow: op | stamp delta << 8 | (address >> 4) << 21, and where the kind has a size a second word:
-//         size | extra << 32 | pops << 40 | pushes << 52.
-// Wide:   op | extra << 8 | pops << 16 | pushes << 32, then stamp, address and size, each whole.
-// Then the pushed pc ids, 4 bytes each. Rows lie at multiples of 4 bytes.
+// A row begins with the op byte: the kind, kOpTruncated, kRowWide. It lies at a multiple of 2 bytes.
+// Narrow: u64 op | stamp delta << 8 | (address >> 4) << 21; where the kind has a size: u16 size, u8 pops, u8 pushes, and
+//         the pushed pc ids, u16 each.
+// Wide:   u64 op | extra << 8 | pops << 16 | pushes << 32, u64 stamp, u64 address, u64 size, pc ids, u32 each.
 inline constexpr uint8_t kRowWide = 0x80;
 inline constexpr unsigned kRowStampBits = 13;
 inline constexpr unsigned kRowAddressShift = 8 + kRowStampBits;
 inline constexpr unsigned kRowAddressBits = 47;
 static_assert(kRowAddressShift + kRowAddressBits - 4 == 64);
-static_assert(kMaxStackDepth < 1 << 12);
 inline constexpr uint32_t kMinRowBytes = 8;
+inline constexpr uint32_t kMinSizedRowBytes = 12;
 inline constexpr uint32_t kWideRowBytes = 32; // without pc ids
+
+// The second part of a narrow row.
+struct RowSize {
+    uint16_t size;
+    uint8_t pop_count;
+    uint8_t push_count;
+};
+static_assert(kMinRowBytes + sizeof(RowSize) == kMinSizedRowBytes);
 
 // RawBufferHeader::written, taken apart.
 [[nodiscard]] constexpr uint32_t rows_end(uint64_t written) noexcept
@@ -108,18 +118,20 @@ public:
         const uint64_t delta = stamp - previous_stamp_;
         previous_stamp_ = stamp;
         uint64_t op = static_cast<uint8_t>(event.kind);
-        if (kHasStack && event.stack.truncated) op |= kOpTruncated;
-        uint64_t rest = event.extra;
-        if constexpr (kHasSize) rest = event.size >> 32;
+        // What a narrow row has no room for.
+        uint64_t rest = delta >> kRowStampBits | event.address >> kRowAddressBits | (event.address & 15) | event.extra;
+        if constexpr (kHasSize) rest |= event.size >> 16;
+        if constexpr (kHasStack) {
+            if (event.stack.truncated) op |= kOpTruncated;
+            rest |= event.stack.id_bits >> 16 | (event.stack.pop_count | event.stack.push_count) >> 8;
+        }
         std::byte* at = start;
-        if ((delta >> kRowStampBits | event.address >> kRowAddressBits | (event.address & 15) | rest) == 0) [[likely]] {
+        if (rest == 0) [[likely]] {
             at = put(at, op | delta << 8 | event.address << (kRowAddressShift - 4));
-            if constexpr (kHasSize) {
-                uint64_t second = event.size | uint64_t{event.extra} << 32;
-                if (kHasStack)
-                    second |= uint64_t{event.stack.pop_count} << 40 | uint64_t{event.stack.push_count} << 52;
-                at = put(at, second);
-            }
+            if constexpr (kHasSize)
+                at = put(at, RowSize{static_cast<uint16_t>(event.size), static_cast<uint8_t>(event.stack.pop_count),
+                                     static_cast<uint8_t>(event.stack.push_count)});
+            if constexpr (kHasStack) at = put_ids<uint16_t>(at, event.stack);
         } else {
             const StackDelta stack = kHasStack ? event.stack : StackDelta{};
             at = put(at, op | kRowWide | uint64_t{event.extra} << 8 | uint64_t{stack.pop_count} << 16 |
@@ -127,12 +139,7 @@ public:
             at = put(at, stamp);
             at = put(at, event.address);
             at = put(at, kHasSize ? event.size : 0);
-        }
-        if constexpr (kHasStack) {
-            const uint32_t ids = event.stack.push_count;
-            for (uint32_t i = 0; i < ids; i += kIdsAtOnce)
-                std::memcpy(at + i * sizeof(uint32_t), event.stack.pushed_pc_ids + i, kIdsAtOnce * sizeof(uint32_t));
-            at += ids * sizeof(uint32_t);
+            at = put_ids<uint32_t>(at, stack);
         }
         const uint64_t one_more = uint64_t{1} << 32 | static_cast<uint64_t>(at - start);
         // Release: whoever sees the count (who compresses, a reader of the live file) sees the rows below it.
@@ -142,10 +149,26 @@ public:
     static constexpr uint32_t kIdsAtOnce = 4;
 
 private:
-    [[nodiscard]] static std::byte* put(std::byte* at, uint64_t word) noexcept
+    template <typename T> [[nodiscard]] static std::byte* put(std::byte* at, T value) noexcept
     {
-        std::memcpy(at, &word, sizeof word);
-        return at + sizeof word;
+        std::memcpy(at, &value, sizeof value);
+        return at + sizeof value;
+    }
+    template <typename Id>
+    [[nodiscard, gnu::always_inline]] static std::byte* put_ids(std::byte* at, const StackDelta& stack) noexcept
+    {
+        for (uint32_t i = 0; i < stack.push_count; i += kIdsAtOnce) {
+            __m128i ids = _mm_loadu_si128(reinterpret_cast<const __m128i*>(stack.pushed_pc_ids + i));
+            std::byte* const to = at + i * sizeof(Id);
+            if constexpr (sizeof(Id) == sizeof(uint32_t)) {
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to), ids);
+            } else { // the low halves
+                constexpr int kEven = _MM_SHUFFLE(2, 0, 2, 0);
+                ids = _mm_shufflehi_epi16(_mm_shufflelo_epi16(ids, kEven), kEven);
+                _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi32(ids, kEven));
+            }
+        }
+        return at + stack.push_count * sizeof(Id);
     }
 
     static constexpr uint32_t kWrittenOver = (kIdsAtOnce - 1) * sizeof(uint32_t);
@@ -159,7 +182,7 @@ private:
 // Reads the rows of a raw buffer. Trusts nothing. Any thread; no allocation.
 class RowReader {
 public:
-    // rows: 4-byte aligned, what `written` says was written behind the header.
+    // rows: what `written` says was written behind the header; 4-byte aligned.
     RowReader(std::span<const std::byte> rows, uint32_t count, uint64_t base_stamp) noexcept
         : at_(rows.data()), end_(rows.data() + rows.size()), left_(count), stamp_(base_stamp)
     {
@@ -168,44 +191,50 @@ public:
     [[nodiscard]] uint32_t rows_left() const noexcept { return left_; }
     [[nodiscard]] uint64_t stamp() const noexcept { return stamp_; } // of the last event read
 
-    // Fills `event` with the next event; needs rows_left() > 0. Its pc ids lie in the buffer. nullptr, or what is wrong.
-    [[nodiscard]] const char* next(EventFields& event) noexcept
+    // Where a row's pc ids are put that can't stay where they are.
+    using Ids = std::array<uint32_t, kMaxStackDepth>;
+
+    // Fills `event` with the next event; needs rows_left() > 0. nullptr, or what is wrong.
+    [[nodiscard]] const char* next(EventFields& event, Ids& ids) noexcept
     {
         if (bytes_left() < kMinRowBytes) return kCut;
-        const uint64_t first = word(0);
+        const auto first = read<uint64_t>(0);
         event.kind = static_cast<EventKind>(first & kOpKindMask);
         if (!is_known(event.kind)) return "unknown event kind";
-        event.stack.truncated = (first & kOpTruncated) != 0;
+        const bool is_wide = (first & kRowWide) != 0;
+        uint64_t row_bytes = is_wide ? kWideRowBytes : has_size(event.kind) ? kMinSizedRowBytes : kMinRowBytes;
+        if (bytes_left() < row_bytes) return kCut;
         uint64_t stamp = stamp_;
-        uint64_t row_bytes = kMinRowBytes;
-        if ((first & kRowWide) != 0) {
-            row_bytes = kWideRowBytes;
-            if (bytes_left() < row_bytes) return kCut;
-            stamp = word(1);
-            event.address = word(2);
-            event.size = word(3);
+        if (is_wide) {
+            stamp = read<uint64_t>(8);
+            event.address = read<uint64_t>(16);
+            event.size = read<uint64_t>(24);
             event.extra = static_cast<uint8_t>(first >> 8);
             event.stack.pop_count = static_cast<uint16_t>(first >> 16);
             event.stack.push_count = static_cast<uint16_t>(first >> 32);
         } else {
-            if (has_size(event.kind)) row_bytes += sizeof(uint64_t);
-            if (bytes_left() < row_bytes) return kCut;
-            const Narrow row{first, has_size(event.kind) ? word(1) : 0, nullptr};
+            const Narrow row{first, has_size(event.kind) ? read<RowSize>(kMinRowBytes) : RowSize{}, nullptr};
             stamp += row.stamp_delta();
             event.address = row.address();
-            event.size = row.size();
-            event.extra = row.extra();
-            event.stack.pop_count = row.pop_count();
-            event.stack.push_count = row.push_count();
+            event.size = row.sized.size;
+            event.extra = 0;
+            event.stack.pop_count = row.sized.pop_count;
+            event.stack.push_count = row.sized.push_count;
         }
         if (stamp < stamp_) return "an event is earlier than the one before";
-        event.stack.pushed_pc_ids = reinterpret_cast<const uint32_t*>(at_ + row_bytes);
+        event.stack.truncated = (first & kOpTruncated) != 0;
+        event.stack.pushed_pc_ids = ids.data();
         if (has_stack(event.kind)) {
-            row_bytes += uint64_t{event.stack.push_count} * sizeof(uint32_t);
-            if (bytes_left() < row_bytes) return kCut;
+            const uint64_t id_bytes = event.stack.push_count * (is_wide ? sizeof(uint32_t) : sizeof(uint16_t));
+            if (bytes_left() < row_bytes + id_bytes) return kCut;
             if (event.stack.pop_count > depth_) return "a stack pops more frames than there are";
-            depth_ = depth_ - event.stack.pop_count + event.stack.push_count;
-            if (depth_ > kMaxStackDepth) return "a stack is deeper than the format allows";
+            const uint32_t depth = depth_ - event.stack.pop_count + event.stack.push_count;
+            if (depth > kMaxStackDepth) return "a stack is deeper than the format allows";
+            depth_ = depth;
+            for (uint32_t i = 0; i < event.stack.push_count; ++i)
+                ids[i] = is_wide ? read<uint32_t>(row_bytes + i * sizeof(uint32_t))
+                                 : read<uint16_t>(row_bytes + i * sizeof(uint16_t));
+            row_bytes += id_bytes;
         }
         event.stamp = stamp_ = stamp;
         at_ += row_bytes;
@@ -213,38 +242,37 @@ public:
         return nullptr;
     }
 
-    // A row as it lies there.
+    // A narrow row as it lies there.
     struct Narrow {
         uint64_t first;
-        uint64_t second; // where the kind has a size
-        const uint32_t* pushed_pc_ids;
+        RowSize sized; // where the kind has a size
+        const uint16_t* pushed_pc_ids;
 
         [[nodiscard]] EventKind kind() const noexcept { return static_cast<EventKind>(first & kOpKindMask); }
         [[nodiscard]] uint64_t stamp_delta() const noexcept { return first >> 8 & ((1u << kRowStampBits) - 1); }
         [[nodiscard]] uint64_t address() const noexcept { return first >> kRowAddressShift << 4; }
-        [[nodiscard]] uint32_t size() const noexcept { return static_cast<uint32_t>(second); }
-        [[nodiscard]] uint8_t extra() const noexcept { return static_cast<uint8_t>(second >> 32); }
-        [[nodiscard]] uint32_t pop_count() const noexcept { return second >> 40 & 0xfff; }
-        [[nodiscard]] uint32_t push_count() const noexcept { return static_cast<uint32_t>(second >> 52); }
-        [[nodiscard]] bool has_same_stack() const noexcept { return second >> 40 == 0; }
+        [[nodiscard]] bool has_same_stack() const noexcept { return sized.pop_count == 0 && sized.push_count == 0; }
     };
 
-    // The same, if the next row is narrow, sound, and not the very last word of the buffer; else false, and it is still
+    // The same, if the next row is narrow, sound, and not the very last bytes of the buffer; else false, and it is still
     // the next one.
     [[nodiscard, gnu::always_inline]] bool next_narrow(Narrow& row) noexcept
     {
-        if (left_ == 0 || bytes_left() < 2 * sizeof(uint64_t)) return false;
-        row.first = word(0);
+        if (left_ == 0 || bytes_left() < kMinSizedRowBytes) return false;
+        // Another core has written it.
+        constexpr size_t kAhead = 1024;
+        __builtin_prefetch(at_ + kAhead);
+        row.first = read<uint64_t>(0);
         if (!is_known(row.kind()) || (row.first & kRowWide) != 0) return false;
-        uint64_t row_bytes = sizeof row.first;
+        uint64_t row_bytes = kMinRowBytes;
         if (has_size(row.kind())) {
-            row.second = word(1);
-            row_bytes += sizeof row.second;
+            row.sized = read<RowSize>(kMinRowBytes);
+            row_bytes = kMinSizedRowBytes;
             if (has_stack(row.kind())) {
-                row.pushed_pc_ids = reinterpret_cast<const uint32_t*>(at_ + row_bytes);
-                row_bytes += uint64_t{row.push_count()} * sizeof(uint32_t);
-                const uint32_t depth = depth_ - row.pop_count() + row.push_count();
-                if (bytes_left() < row_bytes || row.pop_count() > depth_ || depth > kMaxStackDepth) return false;
+                row.pushed_pc_ids = reinterpret_cast<const uint16_t*>(at_ + row_bytes);
+                row_bytes += row.sized.push_count * sizeof(uint16_t);
+                const uint32_t depth = depth_ - row.sized.pop_count + row.sized.push_count;
+                if (bytes_left() < row_bytes || row.sized.pop_count > depth_ || depth > kMaxStackDepth) return false;
                 depth_ = depth;
             }
         }
@@ -258,11 +286,11 @@ private:
     static constexpr const char* kCut = "an event row ends early";
 
     [[nodiscard]] uint64_t bytes_left() const noexcept { return static_cast<uint64_t>(end_ - at_); }
-    [[nodiscard]] uint64_t word(uint32_t i) const noexcept
+    template <typename T> [[nodiscard]] T read(uint64_t offset) const noexcept
     {
-        uint64_t word = 0;
-        std::memcpy(&word, at_ + i * sizeof word, sizeof word);
-        return word;
+        T value;
+        std::memcpy(&value, at_ + offset, sizeof value);
+        return value;
     }
 
     const std::byte* at_;

@@ -24,7 +24,7 @@ inline uint32_t StackWalk::first_changed(uint32_t last) const noexcept
         return differs(at[0]) | differs(at[1]) | differs(at[2]) | differs(at[3]) | differs(at[4]) | differs(at[5]) |
                differs(at[6]) | differs(at[7]);
     };
-    const Frame* const first = memo_ + 1;
+    const Frame* const first = memo_;
     const Frame* const end = first + last;
     const Frame* at = first;
     uint64_t difference = 0;
@@ -55,15 +55,19 @@ inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
 {
     uint32_t same = kept;
     uint32_t is_same = !is_outdated_;
+    uint32_t id_bits = 0;
     const WalkedFrame* from = walked_ + walked;
     for (uint32_t at = kept; from != walked_; ++at) {
         --from;
         is_same &= static_cast<uint32_t>(frame(at).pc == from->frame.pc);
         same += is_same;
         frame(at) = from->frame;
+        frames_to(from->frame.slot) = static_cast<uint16_t>(at + 1);
         pc_ids_[at] = from->info.id();
+        id_bits |= from->info.id();
         registers_[at].leads_out = false;
     }
+    id_bits_ = id_bits;
     return same;
 }
 
@@ -78,6 +82,7 @@ void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool tr
     } else {
         common_ = first;
         pop_count_ = had;
+        id_bits_ = UINT32_MAX; // frames that are not new are pushed too
     }
     count_ = count;
     first_ = first;
@@ -93,16 +98,14 @@ StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t
     uint64_t rbp = hook.caller_rbp;
     if (!pcs.is_ready()) return blocked(Result::unknown_pc, pc);
     if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
-    memo_[0].slot = UINT64_MAX;
-    const Frame* candidate = memo_ + (can_match_ ? count_ : 0); // the innermost that may be met
+    uint32_t candidates = can_match_ ? count_ : 0; // the outermost frames of the stack before that may be met
     WalkedFrame* to = walked_;
     // Some more than are kept, so that the next, shorter stack needs no long walk.
     const WalkedFrame* const end = walked_ + 2 * depth;
     walk_uses_rbp_ = false;
     for (;; ++to) {
-        while (candidate->slot < slot) --candidate;
-        if (candidate->slot == slot && candidate->pc == pc) {
-            const auto kept = static_cast<uint32_t>(candidate - memo_);
+        const uint32_t kept = frames_to(slot);
+        if (kept - 1 < candidates && memo_[kept - 1].slot == slot && memo_[kept - 1].pc == pc) {
             const auto walked = static_cast<uint32_t>(to - walked_);
             const FrameRegister& met = registers_[kept - 1];
             // Where the stack before was cut at its outer end, it must still reach as far as this one.
@@ -113,7 +116,7 @@ StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t
                     adopt(walked, kept, depth);
                     return Result::done;
                 }
-                candidate = memo_ + changed;
+                candidates = changed;
             }
         }
         if (to == end) return begin_again(to, false, depth);
@@ -217,6 +220,7 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
         check_rbp(rbp_slot(frame(kept - 1).slot, walked_[walked - 1]), registers_[kept - 1].rbp, kept);
     uint32_t same = kept;
     bool is_same = !is_outdated_;
+    id_bits_ = 0;
     for (uint32_t i = walked; i-- > 0;) {
         const WalkedFrame& from = walked_[i];
         const uint32_t at = kept + walked - 1 - i;
@@ -225,7 +229,9 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
         is_same = is_same && frame(at).pc == from.frame.pc;
         same += is_same;
         frame(at) = from.frame;
+        frames_to(from.frame.slot) = static_cast<uint16_t>(at + 1);
         pc_ids_[at] = from.info.id();
+        id_bits_ |= from.info.id();
         registers_[at] = {from.rbp, leads_out};
         if (rule.kind() == UnwindRule::Kind::realigned) {
             const auto* word = reinterpret_cast<const uint64_t*>(from.rbp - rule.cfa_offset());

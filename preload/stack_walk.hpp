@@ -70,6 +70,7 @@ public:
         }
         change_to(count, 0, same, truncated);
         can_match_ = false;
+        id_bits_ = UINT32_MAX;
     }
 
     // Code was unmapped: the pc ids of the stack before are out of date, so the next one shares no frame with it.
@@ -87,17 +88,17 @@ public:
 
     // -- the current stack, outermost first, and its difference to the one before --
     [[nodiscard]] uint32_t depth() const noexcept { return count_ - first_; }
-    [[nodiscard]] uint64_t pc(uint32_t i) const noexcept { return memo_[1 + first_ + i].pc; }
+    [[nodiscard]] uint64_t pc(uint32_t i) const noexcept { return memo_[first_ + i].pc; }
     [[nodiscard]] const uint32_t* pc_ids() const noexcept { return pc_ids_ + first_; }
     [[nodiscard]] bool truncated() const noexcept { return truncated_; }
     [[nodiscard]] format::StackDelta delta() const noexcept
     {
-        return {pop_count_, count_ - common_, pc_ids_ + common_, truncated_};
+        return {pop_count_, count_ - common_, pc_ids_ + common_, id_bits_, truncated_};
     }
     // The same to no frames at all.
     [[nodiscard]] format::StackDelta whole() const noexcept
     {
-        return {0, depth(), pc_ids_ + first_, truncated_};
+        return {0, depth(), pc_ids_ + first_, UINT32_MAX, truncated_};
     }
 
 private:
@@ -154,9 +155,13 @@ private:
     {
         return *reinterpret_cast<const uint64_t*>(address);
     }
-    [[nodiscard]] Frame& frame(uint32_t i) noexcept { return memo_[1 + i]; }
+    [[nodiscard]] Frame& frame(uint32_t i) noexcept { return memo_[i]; }
+    // How many frames the stack had down to the one at `slot`, itself included, when one was there last; or a number of
+    // another slot. No search: how many frames were left since the last event is what a processor can't foretell.
+    [[nodiscard]] uint16_t& frames_to(uint64_t slot) noexcept { return frames_to_[slot / sizeof slot % kSlotPlaces]; }
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
+    static constexpr uint32_t kSlotPlaces = 512;
 
     StackRange readable_;
     uint64_t blocked_on_ = 0;
@@ -164,6 +169,7 @@ private:
     uint32_t first_ = 0;  // the outermost that is kept
     uint32_t common_ = 0; // those from first_ to here are the same as before
     uint32_t pop_count_ = 0;
+    uint32_t id_bits_ = 0; // of the pc ids of the frames that are new, see StackDelta
     uint32_t check_count_ = 0;
     bool truncated_ = false;
     bool is_outdated_ = false;
@@ -171,10 +177,11 @@ private:
     bool complete_ = false;      // frame(0) has no caller
     bool walk_uses_rbp_ = false; // the rule of a frame in walked_ does
     // Outermost first:
-    Frame memo_[1 + kMostFrames]; // frame(i) behind a fence, which a search from the inside never passes
+    Frame memo_[kMostFrames];
     uint32_t pc_ids_[kMostFrames + format::RowWriter::kIdsAtOnce];
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
+    uint16_t frames_to_[kSlotPlaces]; // see frames_to()
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
 };
 

@@ -47,6 +47,8 @@ struct OwnedEvent {
         ids.reserve(ids.size() + format::RowWriter::kIdsAtOnce); // as RowWriter::append() needs it
         fields.stack.push_count = static_cast<uint32_t>(ids.size());
         fields.stack.pushed_pc_ids = ids.data();
+        fields.stack.id_bits = 0;
+        for (const uint32_t id : ids) fields.stack.id_bits |= id;
     }
 };
 

@@ -26,13 +26,25 @@ void check_same(const EventFields& read, const EventFields& written)
 }
 
 // What a reader says to rows of these words.
-std::string fault_of(const std::vector<uint64_t>& words, uint32_t count)
+std::string fault_of(const std::vector<std::byte>& rows, uint32_t count)
 {
-    RowReader reader(std::as_bytes(std::span(words)), count, 100);
+    RowReader reader(rows, count, 100);
+    RowReader::Ids ids;
     EventFields event;
     while (reader.rows_left() != 0)
-        if (const char* fault = reader.next(event)) return fault;
+        if (const char* fault = reader.next(event, ids)) return fault;
     return "";
+}
+
+template <typename... Values> std::vector<std::byte> bytes_of(Values... values)
+{
+    std::vector<std::byte> bytes;
+    const auto append = [&bytes](const auto& value) {
+        const auto part = std::as_bytes(std::span(&value, 1));
+        bytes.insert(bytes.end(), part.begin(), part.end());
+    };
+    (append(values), ...);
+    return bytes;
 }
 
 constexpr uint64_t kMalloc = static_cast<uint8_t>(EventKind::malloc_);
@@ -55,9 +67,10 @@ TEST_CASE("rows read back as they were appended")
         REQUIRE(buffer.count() == written.size());
         CHECK(written.size() > 1'000);
         RowReader reader = buffer.reader();
+        RowReader::Ids ids;
         EventFields read;
         for (const OwnedEvent& event : written) {
-            REQUIRE(reader.next(read) == nullptr);
+            REQUIRE(reader.next(read, ids) == nullptr);
             check_same(read, event.fields);
         }
         CHECK(reader.rows_left() == 0);
@@ -89,13 +102,14 @@ TEST_CASE("a stamp that runs backwards is raised to the last one")
         buffer.writer.append(event);
     }
     RowReader reader = buffer.reader();
+    RowReader::Ids ids;
     for (const uint64_t stamp : {2000, 2000, 2000, 500'000, 500'000}) {
-        REQUIRE(reader.next(event) == nullptr);
+        REQUIRE(reader.next(event, ids) == nullptr);
         CHECK(event.stamp == stamp);
     }
 }
 
-TEST_CASE("the usual free takes 8 bytes, the usual malloc 16 and 4 for each new frame, what is unusual 32")
+TEST_CASE("the usual free takes 8 bytes, the usual malloc 12 and 2 for each new frame, what is unusual 32 and 4")
 {
     const auto row_bytes = [](EventFields event) {
         RowBuffer buffer(1000);
@@ -105,17 +119,23 @@ TEST_CASE("the usual free takes 8 bytes, the usual malloc 16 and 4 for each new 
     };
     constexpr uint64_t block = 0x7ffffffffff0; // the highest
     CHECK(row_bytes({.kind = EventKind::free_, .address = block}) == 8);
-    CHECK(row_bytes({.kind = EventKind::munmap_, .address = block, .size = UINT32_MAX}) == 16);
-    CHECK(row_bytes({.kind = EventKind::memalign_, .address = block, .size = UINT32_MAX, .extra = 63}) == 16);
+    CHECK(row_bytes({.kind = EventKind::munmap_, .address = block, .size = UINT16_MAX}) == 12);
     OwnedEvent deep;
     deep.fields = {.kind = EventKind::malloc_, .address = block, .size = 24};
-    deep.push({1, 2, 3});
-    CHECK(row_bytes(deep.fields) == 28);
+    deep.push({1, 2, UINT16_MAX});
+    CHECK(row_bytes(deep.fields) == 18);
+    deep.push({1, 2, UINT16_MAX + 1});
+    CHECK(row_bytes(deep.fields) == 44);
+    deep.push(std::vector<uint32_t>(UINT8_MAX, 7));
+    CHECK(row_bytes(deep.fields) == 12 + 2 * UINT8_MAX);
+    deep.push(std::vector<uint32_t>(UINT8_MAX + 1, 7));
+    CHECK(row_bytes(deep.fields) == 32 + 4 * (UINT8_MAX + 1));
+    CHECK(row_bytes({.kind = EventKind::memalign_, .address = block, .size = 1, .extra = 1}) == 32);
+    CHECK(row_bytes({.kind = EventKind::malloc_, .address = block, .size = UINT16_MAX + 1}) == 32);
     CHECK(row_bytes({.kind = EventKind::free_, .stamp = 1000 + 8191, .address = block}) == 8);
     CHECK(row_bytes({.kind = EventKind::free_, .stamp = 1000 + 8192, .address = block}) == 32);
     CHECK(row_bytes({.kind = EventKind::free_, .address = block + 16}) == 32);
     CHECK(row_bytes({.kind = EventKind::free_, .address = block + 1}) == 32);
-    CHECK(row_bytes({.kind = EventKind::malloc_, .address = block, .size = uint64_t{1} << 32}) == 32);
 }
 
 TEST_CASE("a full buffer is never written over its end, whatever the events are")
@@ -165,11 +185,12 @@ TEST_CASE("rows that are cut anywhere give an error and never more events than t
         buffer.writer.append(event.fields);
         stamp = event.fields.stamp;
     }
-    for (size_t bytes = 0; bytes < buffer.rows().size(); bytes += 4) {
+    RowReader::Ids ids;
+    for (size_t bytes = 0; bytes < buffer.rows().size(); bytes += 2) {
         RowReader reader(buffer.rows().first(bytes), 40, 0);
         EventFields event;
         const char* fault = nullptr;
-        while (fault == nullptr) fault = reader.next(event);
+        while (fault == nullptr) fault = reader.next(event, ids);
         CHECK(std::string(fault) == "an event row ends early");
         CHECK(reader.rows_left() > 0);
     }
@@ -177,22 +198,28 @@ TEST_CASE("rows that are cut anywhere give an error and never more events than t
 
 TEST_CASE("rows that no hook makes are refused")
 {
-    constexpr uint64_t push = uint64_t{1} << 52;
-    constexpr uint64_t pop = uint64_t{1} << 40;
-    CHECK(fault_of({kFree}, 1).empty());
-    CHECK(fault_of({kMalloc, push, 5}, 1).empty());
-    CHECK(fault_of({0}, 1) == "unknown event kind");
-    CHECK(fault_of({30}, 1) == "unknown event kind");
-    CHECK(fault_of({kFree}, 2) == "an event row ends early");
-    CHECK(fault_of({kMalloc}, 1) == "an event row ends early");
-    CHECK(fault_of({kMalloc, 3 * push, 5}, 1) == "an event row ends early");
-    CHECK(fault_of({kMalloc, pop}, 1) == "a stack pops more frames than there are");
-    CHECK(fault_of({kMalloc, 2 * push, 5, kMalloc, 3 * pop}, 2) == "a stack pops more frames than there are");
-    CHECK(fault_of({kFree | kRowWide, 99, 0, 0}, 1) == "an event is earlier than the one before");
-    CHECK(fault_of({kFree | kRowWide, 100, 0}, 1) == "an event row ends early");
-    std::vector<uint64_t> deep = {kMalloc, 1024 * push};
-    deep.resize(2 + 512);
+    constexpr uint64_t wide = kRowWide;
+    const auto stack = [](uint8_t pops, uint8_t pushes) { return RowSize{1, pops, pushes}; };
+    constexpr uint16_t id = 5;
+    CHECK(fault_of(bytes_of(kFree), 1).empty());
+    CHECK(fault_of(bytes_of(kMalloc, stack(0, 1), id), 1).empty());
+    CHECK(fault_of(bytes_of(uint64_t{0}), 1) == "unknown event kind");
+    CHECK(fault_of(bytes_of(uint64_t{30}), 1) == "unknown event kind");
+    CHECK(fault_of(bytes_of(kFree), 2) == "an event row ends early");
+    CHECK(fault_of(bytes_of(kMalloc), 1) == "an event row ends early");
+    CHECK(fault_of(bytes_of(kMalloc, stack(0, 2), id), 1) == "an event row ends early");
+    CHECK(fault_of(bytes_of(kMalloc, stack(1, 0)), 1) == "a stack pops more frames than there are");
+    CHECK(fault_of(bytes_of(kMalloc, stack(0, 1), id, kMalloc, stack(1, 0)), 2).empty());
+    CHECK(fault_of(bytes_of(kMalloc, stack(0, 1), id, kMalloc, stack(2, 0)), 2) ==
+          "a stack pops more frames than there are");
+    CHECK(fault_of(bytes_of(kFree | wide, uint64_t{99}, uint64_t{0}, uint64_t{0}), 1) ==
+          "an event is earlier than the one before");
+    CHECK(fault_of(bytes_of(kFree | wide, uint64_t{100}, uint64_t{0}), 1) == "an event row ends early");
+    std::vector<std::byte> deep = bytes_of(kMalloc | wide | uint64_t{kMaxStackDepth} << 32, uint64_t{100}, uint64_t{0},
+                                           uint64_t{0});
+    deep.resize(deep.size() + kMaxStackDepth * sizeof(uint32_t));
     CHECK(fault_of(deep, 1).empty());
-    deep.insert(deep.end(), {kMalloc, 2 * push, 0});
+    const std::vector<std::byte> one_more = bytes_of(kMalloc, stack(0, 1), id);
+    deep.insert(deep.end(), one_more.begin(), one_more.end());
     CHECK(fault_of(deep, 2) == "a stack is deeper than the format allows");
 }

@@ -173,6 +173,7 @@ struct Reader {
         REQUIRE(delta.pop_count <= ids.size());
         ids.resize(ids.size() - delta.pop_count);
         ids.insert(ids.end(), delta.pushed_pc_ids, delta.pushed_pc_ids + delta.push_count);
+        for (uint32_t i = 0; i < delta.push_count; ++i) REQUIRE((delta.pushed_pc_ids[i] & ~delta.id_bits) == 0);
     }
 };
 

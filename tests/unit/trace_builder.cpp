@@ -168,6 +168,8 @@ void TraceBuilder::event(uint32_t thread, const TestEvent& event, uint32_t level
         state.stack = event.stack;
         state.stack.reserve(event.stack.size() + RowWriter::kIdsAtOnce); // append() reads on
         fields.stack.pushed_pc_ids = state.stack.data() + (new_end - event.stack.begin());
+        fields.stack.id_bits = 0;
+        for (const uint32_t id : event.stack) fields.stack.id_bits |= id;
     }
     state.rows.append(fields);
 }
