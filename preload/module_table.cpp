@@ -101,7 +101,7 @@ uint32_t ModuleTable::index_of(uint64_t pc, bool check, Journal* journal) noexce
         LoadedModule& module = modules_[i];
         if (module.map == nullptr || pc < module.start || pc >= module.end) continue;
         if (!check || still_loaded(module)) return module.index;
-        module.map = nullptr; // another one has taken its place; dlclose will not find it any more
+        leave(module); // another one has taken its place; dlclose will not find it any more
         if (journal != nullptr) journal->write(format::RecordType::module_unloaded, {format::piece_of(module.index)});
     }
     dl_find_object found{};
@@ -110,6 +110,25 @@ uint32_t ModuleTable::index_of(uint64_t pc, bool check, Journal* journal) noexce
     if (module == nullptr) return format::kNoModule;
     if (journal != nullptr) write_record(*module, *journal);
     return module->index;
+}
+
+UnwindRule ModuleTable::rule_from_file(uint32_t index, uint64_t return_address) noexcept
+{
+    for (uint32_t i = 0; i < count_; ++i) {
+        LoadedModule& module = modules_[i];
+        if (module.map == nullptr || module.index != index) continue;
+        if (!module.has_looked) {
+            module.has_looked = true;
+            Path path;
+            if (module.map->l_name[0] == 0)
+                path.add("/proc/self/exe");
+            else
+                make_absolute(module.map->l_name, path);
+            module.debug_frame.load(path.c_str(), {reinterpret_cast<const std::byte*>(module.start), kPageBytes});
+        }
+        return module.debug_frame.rule(return_address - 1 - module.map->l_addr);
+    }
+    return {};
 }
 
 LoadedModule* ModuleTable::enter(const dl_find_object& found) noexcept
@@ -121,7 +140,7 @@ LoadedModule* ModuleTable::enter(const dl_find_object& found) noexcept
     if (at == kMost) return nullptr;
     if (at == count_) ++count_;
     modules_[at] = {found.dlfo_link_map, reinterpret_cast<uint64_t>(found.dlfo_map_start),
-                    reinterpret_cast<uint64_t>(found.dlfo_map_end), next_index_++};
+                    reinterpret_cast<uint64_t>(found.dlfo_map_end), next_index_++, false, {}};
     return &modules_[at];
 }
 

@@ -4,6 +4,8 @@
 // _dl_find_object, which takes no lock of the loader's; see glibc's manual, "Dynamic Linker Introspection".
 #pragma once
 
+#include "preload/debug_frame.hpp"
+
 #include <cstdint>
 
 struct link_map;
@@ -18,6 +20,8 @@ struct LoadedModule {
     uint64_t start;
     uint64_t end;
     uint32_t index;
+    bool has_looked; // for its .debug_frame
+    DebugFrame debug_frame;
 };
 
 class ModuleTable {
@@ -25,6 +29,10 @@ public:
     // The index of the module that is mapped at `pc` now, entered (and written to `journal`, if not nullptr) when it is
     // new; kNoModule where there is none. check: take nothing for granted, a dlclose is under way.
     [[nodiscard]] uint32_t index_of(uint64_t pc, bool check, Journal* journal) noexcept;
+
+    // The rule at a return address in the module, which its .eh_frame does not describe; Kind::none where its
+    // .debug_frame does not either. Reads the module's file when that is asked for the first time.
+    [[nodiscard]] UnwindRule rule_from_file(uint32_t index, uint64_t return_address) noexcept;
 
     // Writes all modules to the journal of a new trace.
     void write_all(Journal& journal) noexcept;
@@ -35,7 +43,7 @@ public:
         for (uint32_t i = 0; i < count_; ++i) {
             LoadedModule& module = modules_[i];
             if (module.map == nullptr || still_loaded(module)) continue;
-            module.map = nullptr;
+            leave(module);
             forget(module.index);
         }
     }
@@ -43,8 +51,13 @@ public:
 private:
     [[nodiscard]] static bool still_loaded(const LoadedModule& module) noexcept;
     [[nodiscard]] LoadedModule* enter(const dl_find_object& found) noexcept;
+    static void leave(LoadedModule& module) noexcept
+    {
+        module.map = nullptr;
+        module.debug_frame.unload();
+    }
 
-    static constexpr uint32_t kMost = 65'536; // loaded at once; 2 MiB of address space
+    static constexpr uint32_t kMost = 65'536; // loaded at once; 5 MiB of address space
 
     LoadedModule* modules_ = nullptr;
     uint32_t count_ = 0; // entries in use or free for use again

@@ -111,6 +111,11 @@ inline long read(int fd, void* to, size_t bytes) noexcept
 {
     return retried([&] { return call(SYS_read, fd, word(to), static_cast<long>(bytes)); });
 }
+inline long read_at(int fd, void* to, size_t bytes, uint64_t offset) noexcept
+{
+    return retried(
+        [&] { return call(SYS_pread64, fd, word(to), static_cast<long>(bytes), static_cast<long>(offset)); });
+}
 inline long write(int fd, const void* from, size_t bytes) noexcept
 {
     return retried([&] { return call(SYS_write, fd, word(from), static_cast<long>(bytes)); });

@@ -1,6 +1,6 @@
 #include "preload/tracer.hpp"
 
-#include "preload/cfi.hpp"
+#include "preload/eh_frame.hpp"
 #include "preload/message.hpp"
 #include "preload/os.hpp"
 #include "preload/output_path.hpp"
@@ -187,13 +187,13 @@ PcInfo Tracer::pc_info(uint64_t pc) noexcept
         if (info.id() != 0) return info;
     }
     if (t_local.locks_held != 0) return PcInfo{}; // a signal handler inside our own critical section: an unknown pc
-    const UnwindRule rule = find_unwind_rule(pc);
+    const std::optional<UnwindRule> rule = find_unwind_rule(pc);
     const Locked locked(state_lock);
     const uint32_t module_index = modules.index_of(pc, check, &journal);
     uint32_t known_module = 0;
     if (pcs.look_up(pc, info, known_module) && known_module == module_index) return info;
     if (!pcs.has_room() && !add_pcs_slot()) return PcInfo{};
-    return pcs.add(pc, module_index, rule);
+    return pcs.add(pc, module_index, rule ? *rule : modules.rule_from_file(module_index, pc));
 }
 
 bool Tracer::add_pcs_slot() noexcept

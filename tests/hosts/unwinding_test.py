@@ -68,6 +68,32 @@ class Unwinding(LeakTest):
         self.assertGreaterEqual(report.summary["truncated_blocks"], 1000)
         self.assertEqual(report.left("main")[1] % 1000, 77)
 
+    def test_frame_information_that_only_the_file_has(self):
+        """Code with .debug_frame alone, in the program itself and in a library."""
+        for name in "debug_frame_host", "debug_frame_shared_host":
+            run = self.run_both([self.host(name)])
+            report = self.report_of(run)
+            site, = report.sites_of("inside")
+            self.assertEqual([frame.split("::")[-1] for frame in site.frames[:3]],
+                             ["inside", "call_without_cfi", "main"], name)
+            self.assertEqual((site.blocks, site.bytes), (1000, 10000), name)
+            self.assertEqual(report.summary["truncated_blocks"], 0, name)
+            self.assertEqual(self.info(run.traces[0])["libunwind_stacks"], 0, name)
+
+    def test_frame_information_of_another_file_is_not_used(self):
+        """The library's file is replaced after it was loaded: by the same, and by one that is not."""
+        library = Path(self.host("libdebug_frame_shared.so")).read_bytes()
+        another = library[:15] + b"?" + library[16:]  # in the padding of the ELF header
+        for content, truncated in ((library, 0), (another, 1000)):
+            folder = self.new_folder("replaced")
+            (folder / "libdebug_frame_shared.so").write_bytes(library)
+            (folder / "new").write_bytes(content)
+            program = Path(shutil.copy(self.host("debug_frame_shared_host"), folder))
+            run = self.run_traced([program, "new", "libdebug_frame_shared.so"], folder=folder,
+                                  env={"LD_LIBRARY_PATH": str(folder)})
+            self.assertEqual((run.status, run.stdout), (0, b"done\n"), run.stderr)
+            self.assertEqual(self.report_of(run).summary["truncated_blocks"], truncated)
+
     def test_frame_pointers(self):
         run = self.run_both([self.host("unwinding_framed")], env={"LEAK_UNWIND": "fp"})
         report = self.report_of(run)
