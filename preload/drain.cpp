@@ -5,12 +5,26 @@
 
 namespace leak::preload {
 
-bool Drain::try_one() noexcept
+bool Drains::try_one() noexcept
 {
-    if (!lock_.try_lock()) return false;
+    for (uint32_t i = 0; i < count_; ++i) {
+        const Drain::Result result = drains_[i].try_one();
+        if (result != Drain::Result::busy) return result == Drain::Result::done;
+    }
+    return false;
+}
+
+void Drains::reset() noexcept
+{
+    for (Drain& drain : drains_) drain.reset();
+}
+
+Drain::Result Drain::try_one() noexcept
+{
+    if (!lock_.try_lock()) return Result::busy;
     const bool done = prepare() && drain_one();
     lock_.unlock();
-    return done;
+    return done ? Result::done : Result::nothing;
 }
 
 bool Drain::prepare() noexcept

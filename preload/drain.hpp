@@ -5,14 +5,18 @@
 #include "preload/lock.hpp"
 
 #include <cstddef>
+#include <cstdint>
 
 namespace leak::preload {
 
+// A compressor with an event slot of its own. Used by one thread at a time, whichever takes it.
 class Drain {
 public:
-    // Compresses the oldest full buffer and frees it. False: there is none, somebody else is at it, or the trace has
-    // failed. Needs about 8 KiB of stack.
-    [[nodiscard]] bool try_one() noexcept;
+    enum class Result { done, nothing, busy };
+
+    // Compresses the oldest full buffer and frees it. nothing: there is none, or the trace has failed. busy: another
+    // thread is at it. Needs about 8 KiB of stack.
+    [[nodiscard]] Result try_one() noexcept;
 
     void reset() noexcept;
 
@@ -28,6 +32,28 @@ private:
     size_t memory_bytes_ = 0;
     std::byte* slot_ = nullptr; // the event slot being filled
     uint64_t used_ = 0;         // bytes of it
+};
+
+// As many as there are processors, and some for threads that lost theirs while they were at it: so that a thread that
+// needs a buffer need not wait for another one that is compressing. Those that are never needed take no memory.
+class Drains {
+public:
+    // processors: that the process may run on.
+    void init(uint32_t processors) noexcept
+    {
+        count_ = processors + kSpare < kMost ? processors + kSpare : kMost;
+    }
+    // Compresses the oldest full buffer and frees it. False: there is none, all drains are busy, or the trace has
+    // failed.
+    [[nodiscard]] bool try_one() noexcept;
+    void reset() noexcept;
+
+private:
+    static constexpr uint32_t kMost = 8;
+    static constexpr uint32_t kSpare = 2;
+
+    Drain drains_[kMost];
+    uint32_t count_ = 1;
 };
 
 } // namespace leak::preload

@@ -137,7 +137,7 @@ void Tracer::become_child(uint64_t fork_stamp) noexcept
     pool_growth_lock_.reset();
     growth_lock_.reset();
     pool.reset();
-    drain.reset();
+    drains.reset();
     writer.reset();
     pcs.reset(inside_hook);
     closing_.store(0, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <bit>
 #include <cstdint>
 #include <ctime>
 #include <fcntl.h>
@@ -183,6 +184,16 @@ inline long read_file(const char* path, char* to, size_t bytes) noexcept
     return static_cast<uint32_t>(call(SYS_gettid));
 }
 
+// How many processors the calling thread may run on.
+[[nodiscard]] inline uint32_t processors() noexcept
+{
+    uint64_t mask[128] = {}; // of 8,192 processors; the kernel refuses a smaller mask than its own
+    const long bytes = call(SYS_sched_getaffinity, 0, sizeof mask, word(&mask[0]));
+    uint32_t count = 0;
+    for (long i = 0; i < bytes / static_cast<long>(sizeof mask[0]); ++i)
+        count += static_cast<uint32_t>(std::popcount(mask[i]));
+    return count == 0 ? 1 : count;
+}
 // Whether a thread of this process is still there.
 [[nodiscard]] inline bool thread_exists(uint32_t process, uint32_t thread) noexcept
 {

@@ -282,10 +282,12 @@ int TraceFile::open_again() const noexcept
 
 void TraceFile::note_time(const Clock& clock) noexcept
 {
+    if (noting_time_.exchange(true, std::memory_order_acquire)) return; // somebody else is at it
     format::FileHeader& h = header();
     const uint32_t next = std::atomic_ref(h.latest_index).load(std::memory_order_relaxed) == 0 ? 1 : 0;
     h.latest[next] = clock.pair();
     std::atomic_ref(h.latest_index).store(next, std::memory_order_release);
+    noting_time_.store(false, std::memory_order_release);
 }
 
 void TraceFile::reset(bool keep_addresses) noexcept
@@ -303,6 +305,7 @@ void TraceFile::reset(bool keep_addresses) noexcept
     slot_count_ = 0;
     error_ = 0;
     extending_.store(false, std::memory_order_relaxed);
+    noting_time_.store(false, std::memory_order_relaxed);
     path_.clear();
 }
 

@@ -73,6 +73,7 @@ private:
     uint64_t slot_count_ = 0;
     int error_ = 0;
     std::atomic<bool> extending_{false};
+    std::atomic<bool> noting_time_{false};
     std::byte** mapped_ = nullptr; // addresses of mapped slots; nullptr: an entry not in use
     uint32_t mapped_end_ = 0;
 };

@@ -101,6 +101,7 @@ void Tracer::initialise() noexcept
     remember_standard_error();
     pid_ = os::pid();
     clock.init();
+    drains.init(os::processors());
     static_cast<void>(read_settings(settings));
     if (void* page = os::map_memory(kPageBytes); page != nullptr) {
         os::advise(page, kPageBytes, MADV_WIPEONFORK);
@@ -221,7 +222,7 @@ RawBuffer* Tracer::take_buffer() noexcept
             fail(format::LossCause::no_memory, "no memory", -ENOMEM);
             return nullptr;
         }
-        if (!drain.try_one()) pool.wait_for_free(seen);
+        if (!drains.try_one()) pool.wait_for_free(seen);
     }
 }
 

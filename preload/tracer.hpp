@@ -97,7 +97,7 @@ public:
     PcTable pcs;         // state lock, but for find()
     ModuleTable modules; // state lock
     BufferPool pool;
-    Drain drain;
+    Drains drains;
     Writer writer;
     ThreadRegistry threads; // state lock
     Unwinder unwinder;

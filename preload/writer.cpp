@@ -131,7 +131,7 @@ void Writer::run() noexcept
     for (;;) {
         const uint32_t seen = work_.load(std::memory_order_acquire);
         serve_request();
-        const bool has_drained = g_tracer.drain.try_one();
+        const bool has_drained = g_tracer.drains.try_one();
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
         if (has_drained) continue;
         os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, kIdleMilliseconds);
