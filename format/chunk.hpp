@@ -28,8 +28,8 @@ public:
     [[nodiscard]] bool init(std::span<std::byte> memory, int level) noexcept;
 
     // Compresses the events of `buffer` (whose owner has stopped writing; at most kRawBufferBytes). On success `header`
-    // is complete and the result holds the zstd frames, valid until the next call; empty on failure (a bug). Events from
-    // a row on that somebody has overwritten are left out: header.event_count says how many are there.
+    // is complete and the result holds the zstd frames, valid until the next call; empty on failure (a bug). Events
+    // from a row on that somebody has overwritten are left out: header.event_count says how many are there.
     [[nodiscard]] std::span<const std::byte> compress(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept;
 
 private:

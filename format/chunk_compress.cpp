@@ -99,7 +99,8 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
     header.base_stamp = buffer.base_stamp;
     header.last_stamp = encoder_->last_stamp();
     header.event_count = encoder_->event_count();
-    for (uint32_t i = 0; i < kColumnCount; ++i) header.column_bytes[i] = static_cast<uint32_t>(encoder_->column(i).size());
+    for (uint32_t i = 0; i < kColumnCount; ++i)
+        header.column_bytes[i] = static_cast<uint32_t>(encoder_->column(i).size());
     ZSTD_outBuffer out{compressed_.data(), compressed_.size(), 0};
     uint32_t c = 0;
     for (const FramePlan& frame : kFrames) {

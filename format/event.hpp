@@ -73,11 +73,9 @@ template <typename Holds> [[nodiscard]] consteval uint32_t kinds_where(Holds hol
     return (kinds >> static_cast<uint8_t>(kind) & 1) != 0;
 }
 inline constexpr uint32_t kKnown = kinds_where([](EventKind kind) { return kind != EventKind::none; });
-inline constexpr uint32_t kWithStack = kinds_where([](EventKind kind) {
-    return is_heap_allocation(kind) || is_mapping(kind);
-});
-inline constexpr uint32_t kWithSize =
-    kWithStack | kinds_where([](EventKind kind) { return is_unmapping(kind); });
+inline constexpr uint32_t kWithStack =
+    kinds_where([](EventKind kind) { return is_heap_allocation(kind) || is_mapping(kind); });
+inline constexpr uint32_t kWithSize = kWithStack | kinds_where([](EventKind kind) { return is_unmapping(kind); });
 } // namespace detail
 
 // These take any kind of 5 bits.

@@ -69,7 +69,8 @@ private:
             if (stack.same())
                 op |= kOpSameStack;
             else
-                append_stack(stack.pop_count, stack.push_count, stack.pushed_pc_ids, end(Column::stack), end(Column::pc));
+                append_stack(stack.pop_count, stack.push_count, stack.pushed_pc_ids, end(Column::stack),
+                             end(Column::pc));
         }
         if (event.extra != 0) {
             op |= kOpExtra;
@@ -99,9 +100,9 @@ private:
             auto op = static_cast<uint8_t>(row.first);
             stamp_at = put_medium_varint(stamp_at, row.stamp_delta());
             const uint64_t address = row.address();
-            address_at = put_varint(address_at,
-                                    addresses_.code_of(address, AddressEncoder::distance_code(address, previous_address),
-                                                       index));
+            address_at = put_varint(
+                address_at,
+                addresses_.code_of(address, AddressEncoder::distance_code(address, previous_address), index));
             previous_address = address;
             ++index;
             if (has_size(row.kind())) {
@@ -122,12 +123,12 @@ private:
         all = rows;
     }
 
-    template <typename Id>
-    [[gnu::always_inline]] void append_stack(uint32_t pop_count, uint32_t push_count, const Id* pushed_pc_ids,
-                                             uint8_t*& stack_at, uint8_t*& pc_at) noexcept
+    template <typename Id> [[gnu::always_inline]] void append_stack(uint32_t pop_count, uint32_t push_count,
+                                                                    const Id* pushed_pc_ids, uint8_t*& stack_at,
+                                                                    uint8_t*& pc_at) noexcept
     {
-        if (const uint32_t number = stacks_.number_of(pop_count, push_count, pushed_pc_ids);
-            number != SeenStacks::kNew) [[likely]] {
+        if (const uint32_t number = stacks_.number_of(pop_count, push_count, pushed_pc_ids); number != SeenStacks::kNew)
+            [[likely]] {
             stack_at = put_medium_varint(stack_at, uint64_t{number} << 1 | 1);
             return;
         }

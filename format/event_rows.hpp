@@ -31,13 +31,14 @@ struct EventFields {
     EventKind kind = EventKind::none;
     uint64_t stamp = 0;
     uint64_t address = 0;
-    uint64_t size = 0; // bytes; used where has_size(kind)
+    uint64_t size = 0;  // bytes; used where has_size(kind)
     StackDelta stack{}; // used where has_stack(kind)
-    uint8_t extra = 0; // 0: none; else log2 of the alignment, or kMap... flags
+    uint8_t extra = 0;  // 0: none; else log2 of the alignment, or kMap... flags
 };
 
 // A row begins with the op byte: the kind, kOpTruncated, kRowWide. It lies at a multiple of 2 bytes.
-// Narrow: u64 op | stamp delta << 8 | (address >> 4) << 21; where the kind has a size: u16 size, u8 pops, u8 pushes, and
+// Narrow: u64 op | stamp delta << 8 | (address >> 4) << 21; where the kind has a size: u16 size, u8 pops, u8 pushes,
+// and
 //         the pushed pc ids, u16 each.
 // Wide:   u64 op | extra << 8 | pops << 16 | pushes << 32, u64 stamp, u64 address, u64 size, pc ids, u32 each.
 inline constexpr uint8_t kRowWide = 0x80;
@@ -67,8 +68,8 @@ static_assert(kMinRowBytes + sizeof(RowSize) == kMinSizedRowBytes);
     return static_cast<uint32_t>(written >> 32);
 }
 
-// Appends rows to a raw buffer. Called by the thread that owns the buffer, inside a hook: no allocation, no system call,
-// no lock.
+// Appends rows to a raw buffer. Called by the thread that owns the buffer, inside a hook: no allocation, no system
+// call, no lock.
 class RowWriter {
 public:
     // Empties the buffer. Its frame header is in place already; `state` and `generation` are the caller's to change.
@@ -254,8 +255,8 @@ public:
         [[nodiscard]] bool has_same_stack() const noexcept { return sized.pop_count == 0 && sized.push_count == 0; }
     };
 
-    // The same, if the next row is narrow, sound, and not the very last bytes of the buffer; else false, and it is still
-    // the next one.
+    // The same, if the next row is narrow, sound, and not the very last bytes of the buffer; else false, and it is
+    // still the next one.
     [[nodiscard, gnu::always_inline]] bool next_narrow(Narrow& row) noexcept
     {
         if (left_ == 0 || bytes_left() < kMinSizedRowBytes) return false;

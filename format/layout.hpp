@@ -174,9 +174,9 @@ inline constexpr uint32_t kColumnCount = 7;
 
 enum class BufferState : uint32_t { free = 0, active = 1, full = 2 };
 
-// A thread's events as they are made, in rows (event_rows.hpp) behind the header. One stream is one thread at one nesting
-// level (a signal handler that interrupts the recording of an event writes to the next level); its buffers and chunks
-// are numbered without holes.
+// A thread's events as they are made, in rows (event_rows.hpp) behind the header. One stream is one thread at one
+// nesting level (a signal handler that interrupts the recording of an event writes to the next level); its buffers and
+// chunks are numbered without holes.
 struct RawBufferHeader {
     FrameHeader frame;
     BufferState state;

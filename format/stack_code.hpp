@@ -30,11 +30,10 @@ public:
 
     [[nodiscard]] uint32_t depth() const noexcept { return depth_; } // of the current stack
 
-    // The number of the stack that differs so from the current one, or kNew: then it has the next number. It becomes the
-    // current one. At most depth() frames are popped; no stack is deeper than kMaxStackDepth.
-    template <typename Id>
-    [[nodiscard, gnu::always_inline]] uint32_t number_of(uint32_t pop_count, uint32_t push_count,
-                                                         const Id* pushed_pc_ids) noexcept
+    // The number of the stack that differs so from the current one, or kNew: then it has the next number. It becomes
+    // the current one. At most depth() frames are popped; no stack is deeper than kMaxStackDepth.
+    template <typename Id> [[nodiscard, gnu::always_inline]] uint32_t number_of(uint32_t pop_count, uint32_t push_count,
+                                                                                const Id* pushed_pc_ids) noexcept
     {
         uint64_t* at = hashes_ + (depth_ - pop_count);
         uint64_t hash = *at;

@@ -334,7 +334,7 @@ UnwindRule rule_at(const CommonInformation& common, const Description& descripti
     if (!program.run(common.program, common.program_end, description.start, UINT64_MAX)) return {};
     program.set_initial();
     return program.run(description.program, description.program_end, description.start, pc) ? program.rule()
-                                                                                           : UnwindRule();
+                                                                                            : UnwindRule();
 }
 
 } // namespace leak::preload

@@ -39,10 +39,7 @@ private:
 class Drains {
 public:
     // processors: that the process may run on.
-    void init(uint32_t processors) noexcept
-    {
-        count_ = processors + kSpare < kMost ? processors + kSpare : kMost;
-    }
+    void init(uint32_t processors) noexcept { count_ = processors + kSpare < kMost ? processors + kSpare : kMost; }
     // Compresses the oldest full buffer and frees it. False: there is none, all drains are busy, or the trace has
     // failed.
     [[nodiscard]] bool try_one() noexcept;

@@ -139,8 +139,12 @@ LoadedModule* ModuleTable::enter(const dl_find_object& found) noexcept
     while (at < count_ && modules_[at].map != nullptr) ++at;
     if (at == kMost) return nullptr;
     if (at == count_) ++count_;
-    modules_[at] = {found.dlfo_link_map, reinterpret_cast<uint64_t>(found.dlfo_map_start),
-                    reinterpret_cast<uint64_t>(found.dlfo_map_end), next_index_++, false, {}};
+    modules_[at] = {found.dlfo_link_map,
+                    reinterpret_cast<uint64_t>(found.dlfo_map_start),
+                    reinterpret_cast<uint64_t>(found.dlfo_map_end),
+                    next_index_++,
+                    false,
+                    {}};
     return &modules_[at];
 }
 

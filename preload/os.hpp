@@ -4,9 +4,9 @@
 // Any thread, any hook, any stack with a few hundred bytes left. No allocation.
 #pragma once
 
+#include <bit>
 #include <cerrno>
 #include <cstddef>
-#include <bit>
 #include <cstdint>
 #include <ctime>
 #include <fcntl.h>

@@ -8,8 +8,8 @@
 // Each stream has one; the owning thread alone uses it, on the host's stack: no lock, no system call, no allocation.
 #pragma once
 
-#include "format/layout.hpp"
 #include "format/event_rows.hpp"
+#include "format/layout.hpp"
 #include "preload/pc_table.hpp"
 #include "preload/stack_range.hpp"
 
@@ -181,7 +181,7 @@ private:
     uint32_t pc_ids_[kMostFrames + format::RowWriter::kIdsAtOnce];
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
-    uint16_t frames_to_[kSlotPlaces]; // see frames_to()
+    uint16_t frames_to_[kSlotPlaces];                // see frames_to()
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
 };
 

@@ -33,7 +33,8 @@ uint64_t Stream::event_count() const noexcept
     // The buffer first: so that its events are never missed.
     const RawBuffer* now = std::atomic_ref(const_cast<RawBuffer*&>(buffer)).load(std::memory_order_acquire);
     const uint64_t written = now == nullptr ? 0 : std::atomic_ref(now->header->written).load(std::memory_order_acquire);
-    return format::row_count(written) + std::atomic_ref(const_cast<uint64_t&>(earlier_events)).load(std::memory_order_acquire);
+    return format::row_count(written) +
+           std::atomic_ref(const_cast<uint64_t&>(earlier_events)).load(std::memory_order_acquire);
 }
 
 uint64_t ThreadState::event_count() const noexcept

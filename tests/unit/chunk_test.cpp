@@ -154,8 +154,7 @@ TEST_CASE("a slot is a valid zstd file before, while and after a chunk is added"
     for (uint32_t count = 10;; count += 500) {
         RowBuffer buffer = make_buffer(count);
         EventChunkHeader header = {};
-        const auto compressed =
-            tool.compressor.compress(buffer.header(), header);
+        const auto compressed = tool.compressor.compress(buffer.header(), header);
         const uint64_t needed = chunk_bytes(header.compressed_bytes);
         if (needed != room && needed + kSkippablePrefixBytes > room) break;
         uint64_t before = 0;

@@ -142,7 +142,8 @@ TEST_CASE("what lies before a damaged row is coded")
 {
     for (unsigned damaged = 0; damaged < 40; ++damaged) {
         RowBuffer buffer;
-        for (unsigned i = 0; i < 40; ++i) buffer.writer.append({.kind = EventKind::free_, .stamp = i, .address = i * 16});
+        for (unsigned i = 0; i < 40; ++i)
+            buffer.writer.append({.kind = EventKind::free_, .stamp = i, .address = i * 16});
         buffer.memory[sizeof(RawBufferHeader) / 8 + damaged] &= ~uint64_t{kOpKindMask};
         const Coded coded(buffer);
         CHECK(coded.fault != nullptr);

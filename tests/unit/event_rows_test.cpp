@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <initializer_list>
 #include <string>
 
 using namespace leak::format;
@@ -97,13 +98,13 @@ TEST_CASE("a stamp that runs backwards is raised to the last one")
     RowBuffer buffer(1000);
     EventFields event;
     event.kind = EventKind::free_;
-    for (const uint64_t stamp : {2000, 1500, 999, 500'000, 3}) {
+    for (const uint64_t stamp : std::initializer_list<uint64_t>{2000, 1500, 999, 500'000, 3}) {
         event.stamp = stamp;
         buffer.writer.append(event);
     }
     RowReader reader = buffer.reader();
     RowReader::Ids ids;
-    for (const uint64_t stamp : {2000, 2000, 2000, 500'000, 500'000}) {
+    for (const uint64_t stamp : std::initializer_list<uint64_t>{2000, 2000, 2000, 500'000, 500'000}) {
         REQUIRE(reader.next(event, ids) == nullptr);
         CHECK(event.stamp == stamp);
     }
@@ -215,8 +216,8 @@ TEST_CASE("rows that no hook makes are refused")
     CHECK(fault_of(bytes_of(kFree | wide, uint64_t{99}, uint64_t{0}, uint64_t{0}), 1) ==
           "an event is earlier than the one before");
     CHECK(fault_of(bytes_of(kFree | wide, uint64_t{100}, uint64_t{0}), 1) == "an event row ends early");
-    std::vector<std::byte> deep = bytes_of(kMalloc | wide | uint64_t{kMaxStackDepth} << 32, uint64_t{100}, uint64_t{0},
-                                           uint64_t{0});
+    std::vector<std::byte> deep =
+        bytes_of(kMalloc | wide | uint64_t{kMaxStackDepth} << 32, uint64_t{100}, uint64_t{0}, uint64_t{0});
     deep.resize(deep.size() + kMaxStackDepth * sizeof(uint32_t));
     CHECK(fault_of(deep, 1).empty());
     const std::vector<std::byte> one_more = bytes_of(kMalloc, stack(0, 1), id);
