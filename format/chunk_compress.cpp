@@ -14,8 +14,8 @@ namespace leak::format {
 
 namespace {
 
-// The columns are compressed as two zstd frames, one behind the other. In kinds and stamps there is little to be found
-// twice: there only the shares of the bytes count, and looking for more would take half of the time.
+// The columns are compressed as three zstd frames, one behind the other. In stamps there is little to be found twice:
+// there only the shares of the bytes count, and looking for more would take half of the time.
 struct FramePlan {
     uint32_t end; // the first column that is not in the frame
     bool searched;

@@ -97,7 +97,7 @@ private:
         uint32_t index = event_count_;
         RowReader::Narrow row{};
         while (rows.next_narrow(row)) {
-            auto op = static_cast<uint8_t>(row.first);
+            auto op = static_cast<uint8_t>(row.kind());
             stamp_at = put_medium_varint(stamp_at, row.stamp_delta());
             const uint64_t address = row.address();
             address_at = put_varint(
@@ -108,6 +108,7 @@ private:
             if (has_size(row.kind())) {
                 size_at = put_medium_varint(size_at, row.sized.size);
                 if (has_stack(row.kind())) {
+                    op |= static_cast<uint8_t>(row.first & kOpTruncated);
                     if (row.has_same_stack())
                         op |= kOpSameStack;
                     else

@@ -42,6 +42,7 @@ struct EventFields {
 //         the pushed pc ids, u16 each.
 // Wide:   u64 op | extra << 8 | pops << 16 | pushes << 32, u64 stamp, u64 address, u64 size, pc ids, u32 each.
 inline constexpr uint8_t kRowWide = 0x80;
+inline constexpr uint8_t kRowFlags = static_cast<uint8_t>(~kOpKindMask); // where flags lie
 inline constexpr unsigned kRowStampBits = 13;
 inline constexpr unsigned kRowAddressShift = 8 + kRowStampBits;
 inline constexpr unsigned kRowAddressBits = 47;
@@ -202,6 +203,7 @@ public:
         const auto first = read<uint64_t>(0);
         event.kind = static_cast<EventKind>(first & kOpKindMask);
         if (!is_known(event.kind)) return "unknown event kind";
+        if ((first & kRowFlags) != (first & (kRowWide | kOpTruncated))) return "an event row has an unknown flag";
         const bool is_wide = (first & kRowWide) != 0;
         uint64_t row_bytes = is_wide ? kWideRowBytes : has_size(event.kind) ? kMinSizedRowBytes : kMinRowBytes;
         if (bytes_left() < row_bytes) return kCut;
@@ -264,7 +266,8 @@ public:
         constexpr size_t kAhead = 1024;
         __builtin_prefetch(at_ + kAhead);
         row.first = read<uint64_t>(0);
-        if (!is_known(row.kind()) || (row.first & kRowWide) != 0) return false;
+        const uint64_t stamp = stamp_ + row.stamp_delta();
+        if (!is_known(row.kind()) || (row.first & kRowFlags & ~kOpTruncated) != 0 || stamp < stamp_) return false;
         uint64_t row_bytes = kMinRowBytes;
         if (has_size(row.kind())) {
             row.sized = read<RowSize>(kMinRowBytes);
@@ -277,7 +280,7 @@ public:
                 depth_ = depth;
             }
         }
-        stamp_ += row.stamp_delta();
+        stamp_ = stamp;
         at_ += row_bytes;
         --left_;
         return true;

@@ -79,6 +79,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
     bool is_warm = false;
     {
         const Locked locked(lock_);
+        if (!is_ours(buffer)) return;
         if (warm_count_ < kMostWarm) {
             push(warm_, buffer);
             ++warm_count_;
@@ -88,7 +89,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
     if (!is_warm) {
         leave_memory(buffer);
         const Locked locked(lock_);
-        push(cold_, buffer);
+        if (is_ours(buffer)) push(cold_, buffer);
     }
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);

@@ -310,7 +310,7 @@ bool read_common(const Entry& entry, CommonInformation& common) noexcept
     }
     common.program = reader.at();
     common.program_end = entry.end;
-    return !reader.failed();
+    return !reader.failed() && common.code_factor != 0;
 }
 
 bool read_description(const Entry& entry, const CommonInformation& common, Description& description) noexcept

@@ -17,7 +17,7 @@ struct Entry {
     uint32_t id = 0;
 };
 
-// False where there is none before `limit`, or one of 64-bit DWARF.
+// False where there is none before `limit`.
 [[nodiscard]] bool read_entry(const uint8_t* at, const uint8_t* limit, Entry& entry) noexcept;
 
 // A CIE.

@@ -72,7 +72,7 @@ bool DebugFrame::read_section(int fd, std::span<const std::byte> first_page, std
 
 void DebugFrame::load(const char* path, std::span<const std::byte> first_page) noexcept
 {
-    const int fd = os::open(path, O_RDONLY);
+    const int fd = os::open(path, O_RDONLY | O_NONBLOCK);
     if (fd < 0) return;
     std::span<uint8_t> section;
     const bool is_read = read_section(fd, first_page, section);
@@ -112,9 +112,10 @@ bool DebugFrame::index(std::span<const uint8_t> section) noexcept
         section_ = {};
         return false;
     }
-    functions_ = {memory, count};
     for_each([to = memory](const Function& function) mutable { *to++ = function; });
-    std::ranges::sort(functions_, {}, &Function::start);
+    const std::span functions(memory, count);
+    std::ranges::sort(functions, {}, &Function::start);
+    functions_ = functions; // last: a process that forks meanwhile has none
     return true;
 }
 

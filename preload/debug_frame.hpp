@@ -20,6 +20,7 @@ public:
     // compressed one, or no memory.
     void load(const char* path, std::span<const std::byte> first_page) noexcept;
     void unload() noexcept;
+    [[nodiscard]] bool empty() const noexcept { return functions_.empty(); }
 
     // The same for a section that is in memory already and stays there. False: no memory, or nothing in it.
     [[nodiscard]] bool index(std::span<const uint8_t> section) noexcept;

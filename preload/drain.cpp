@@ -7,9 +7,19 @@ namespace leak::preload {
 
 bool Drains::try_one() noexcept
 {
+    if (g_tracer.pool.full_count() == 0) return false;
     for (uint32_t i = 0; i < count_; ++i) {
-        const Drain::Result result = drains_[i].try_one();
-        if (result != Drain::Result::busy) return result == Drain::Result::done;
+        switch (drains_[i].try_one()) {
+        case Drain::Result::done:
+            return true;
+        case Drain::Result::nothing:
+            return false;
+        case Drain::Result::busy:
+            break;
+        case Drain::Result::no_memory:
+            if (i == 0) g_tracer.fail(format::LossCause::no_memory, "no memory for compression", -ENOMEM);
+            return false; // those before will do
+        }
     }
     return false;
 }
@@ -22,9 +32,9 @@ void Drains::reset() noexcept
 Drain::Result Drain::try_one() noexcept
 {
     if (!lock_.try_lock()) return Result::busy;
-    const bool done = prepare() && drain_one();
+    const Result result = !prepare() ? Result::no_memory : drain_one() ? Result::done : Result::nothing;
     lock_.unlock();
-    return done ? Result::done : Result::nothing;
+    return result;
 }
 
 bool Drain::prepare() noexcept
@@ -36,26 +46,33 @@ bool Drain::prepare() noexcept
         memory_ = static_cast<std::byte*>(os::map_memory(memory_bytes_));
     }
     ready_ = memory_ != nullptr && compressor_.init({memory_, memory_bytes_}, level);
-    if (!ready_) g_tracer.fail(format::LossCause::no_memory, "no memory for compression", -ENOMEM);
     return ready_;
 }
 
 bool Drain::drain_one() noexcept
 {
+    const uint32_t process = g_tracer.process();
     RawBuffer* buffer = g_tracer.pool.take_full();
     if (buffer == nullptr) return false;
     if (const uint32_t events = format::row_count(buffer->header->written); events != 0) {
         format::EventChunkHeader header;
         const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
-        if (compressed.empty() || !make_room(format::chunk_bytes(header.compressed_bytes))) {
+        const bool has_room = !compressed.empty() && make_room(format::chunk_bytes(header.compressed_bytes));
+        // In a child that a signal handler has made meanwhile the buffer is the parent's business, and so is the slot.
+        if (g_tracer.process() != process) return false;
+        if (!has_room) {
             // The events stay in the file as they are: raw.
             g_tracer.pool.give_back_full(*buffer);
             if (compressed.empty()) g_tracer.fail(format::LossCause::internal, "compression failed", -EINVAL);
             return false;
         }
-        used_ += format::append_chunk(slot_ + used_, format::kSlotBytes - used_, header, compressed);
-        // The host has written into our memory: what can't be read is known to be missing.
-        for (uint32_t i = header.event_count; i < events; ++i) g_tracer.count_lost(format::LossCause::internal);
+        std::byte* const slot = slot_;
+        if (slot != nullptr)
+            used_ += format::append_chunk(slot + used_, format::kSlotBytes - used_, header, compressed);
+        // The host has written into our memory: what can't be read is known to be missing, as far as there can be any.
+        constexpr uint32_t kMost = format::kRawBufferBytes / format::kMinRowBytes;
+        const uint32_t had = events < kMost ? events : kMost;
+        if (header.event_count < had) g_tracer.count_lost(format::LossCause::internal, had - header.event_count);
     }
     g_tracer.pool.give_free(*buffer);
     g_tracer.file.note_time(g_tracer.clock);

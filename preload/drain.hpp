@@ -12,10 +12,10 @@ namespace leak::preload {
 // A compressor with an event slot of its own. Used by one thread at a time, whichever takes it.
 class Drain {
 public:
-    enum class Result { done, nothing, busy };
+    enum class Result { done, nothing, busy, no_memory };
 
     // Compresses the oldest full buffer and frees it. nothing: there is none, or the trace has failed. busy: another
-    // thread is at it. Needs about 8 KiB of stack.
+    // thread is at it. no_memory: for the compressor. Needs about 8 KiB of stack.
     [[nodiscard]] Result try_one() noexcept;
 
     void reset() noexcept;

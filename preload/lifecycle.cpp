@@ -131,7 +131,9 @@ void Tracer::become_child(uint64_t fork_stamp) noexcept
     file.reset(inside_hook);
     threads.reset(inside_hook ? t_local.state : nullptr);
     t_local.state = nullptr;
-    t_local.locks_held = 0;
+    modules.look_again();
+    // The locks are free again; what this thread counts of them (t_local.locks_held) is what it will give back when the
+    // handler returns. Until then it records nothing.
     state_lock.reset();
     begin_lock_.reset();
     pool_growth_lock_.reset();
@@ -151,19 +153,23 @@ void Tracer::become_child(uint64_t fork_stamp) noexcept
 void Tracer::after_dlclose() noexcept
 {
     if (t_local.in_tracer == 0 && t_local.locks_held == 0) {
-        bool unloaded = false;
         const Locked locked(state_lock);
-        modules.drop_unloaded([&](uint32_t index) {
-            unloaded = true;
-            journal.write(format::RecordType::module_unloaded, {format::piece_of(index)});
-            pcs.forget_module(index);
-        });
-        if (unloaded) {
-            unwinder.forget_code();
-            code_epoch_.fetch_add(1, std::memory_order_release);
-        }
+        forget_unloaded();
     }
     closing_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+void Tracer::forget_unloaded() noexcept
+{
+    bool unloaded = false;
+    modules.drop_unloaded([&](uint32_t index) {
+        unloaded = true;
+        journal.write(format::RecordType::module_unloaded, {format::piece_of(index)});
+        pcs.forget_module(index);
+    });
+    if (!unloaded) return;
+    unwinder.forget_code();
+    code_epoch_.fetch_add(1, std::memory_order_release);
 }
 
 void Tracer::on_thread_created() noexcept

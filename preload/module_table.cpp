@@ -100,9 +100,7 @@ uint32_t ModuleTable::index_of(uint64_t pc, bool check, Journal* journal) noexce
     for (uint32_t i = 0; i < count_; ++i) {
         LoadedModule& module = modules_[i];
         if (module.map == nullptr || pc < module.start || pc >= module.end) continue;
-        if (!check || still_loaded(module)) return module.index;
-        leave(module); // another one has taken its place; dlclose will not find it any more
-        if (journal != nullptr) journal->write(format::RecordType::module_unloaded, {format::piece_of(module.index)});
+        return !check || still_loaded(module) ? module.index : kUnloaded;
     }
     dl_find_object found{};
     if (_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0) return format::kNoModule;
@@ -119,16 +117,23 @@ UnwindRule ModuleTable::rule_from_file(uint32_t index, uint64_t return_address) 
         if (module.map == nullptr || module.index != index) continue;
         if (!module.has_looked) {
             module.has_looked = true;
+            const char* const name = module.map->l_name;
             Path path;
-            if (module.map->l_name[0] == 0)
+            if (name[0] == 0)
                 path.add("/proc/self/exe");
-            else
-                make_absolute(module.map->l_name, path);
+            else if (std::strchr(name, '/') != nullptr) // the vDSO has a name and no file
+                make_absolute(name, path);
             module.debug_frame.load(path.c_str(), {reinterpret_cast<const std::byte*>(module.start), kPageBytes});
         }
         return module.debug_frame.rule(return_address - 1 - module.map->l_addr);
     }
     return {};
+}
+
+void ModuleTable::look_again() noexcept
+{
+    for (uint32_t i = 0; i < count_; ++i)
+        if (modules_[i].debug_frame.empty()) modules_[i].has_looked = false;
 }
 
 LoadedModule* ModuleTable::enter(const dl_find_object& found) noexcept

@@ -26,13 +26,19 @@ struct LoadedModule {
 
 class ModuleTable {
 public:
+    static constexpr uint32_t kUnloaded = UINT32_MAX;
+
     // The index of the module that is mapped at `pc` now, entered (and written to `journal`, if not nullptr) when it is
-    // new; kNoModule where there is none. check: take nothing for granted, a dlclose is under way.
+    // new; kNoModule where there is none. check: take nothing for granted; kUnloaded where the module that is known
+    // there is gone (drop_unloaded() has to come first).
     [[nodiscard]] uint32_t index_of(uint64_t pc, bool check, Journal* journal) noexcept;
 
-    // The rule at a return address in the module, which its .eh_frame does not describe; Kind::none where its
-    // .debug_frame does not either. Reads the module's file when that is asked for the first time.
+    // The rule at a return address in the module, which is loaded and whose .eh_frame does not describe it; Kind::none
+    // where its .debug_frame does not either. Reads the module's file when that is asked for the first time.
     [[nodiscard]] UnwindRule rule_from_file(uint32_t index, uint64_t return_address) noexcept;
+
+    // In a forked child: another thread of the parent may have been reading a file.
+    void look_again() noexcept;
 
     // Writes all modules to the journal of a new trace.
     void write_all(Journal& journal) noexcept;
@@ -57,7 +63,7 @@ private:
         module.debug_frame.unload();
     }
 
-    static constexpr uint32_t kMost = 65'536; // loaded at once; 5 MiB of address space
+    static constexpr uint32_t kMost = 65'536; // loaded at once; 4 MiB of address space
 
     LoadedModule* modules_ = nullptr;
     uint32_t count_ = 0; // entries in use or free for use again

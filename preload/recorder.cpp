@@ -134,6 +134,8 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
 [[nodiscard]] bool change_buffer(ThreadState& state, Stream& stream, uint32_t level, uint64_t stamp) noexcept
 {
     if (t_local.locks_held != 0) {
+        // A smaller event may still fit, but its stack would not be a difference from the last one that is recorded.
+        stream.rows.detach();
         g_tracer.count_lost(format::LossCause::nested_signal);
         return false;
     }

@@ -282,7 +282,7 @@ int TraceFile::open_again() const noexcept
 
 void TraceFile::note_time(const Clock& clock) noexcept
 {
-    if (noting_time_.exchange(true, std::memory_order_acquire)) return; // somebody else is at it
+    if (!exists() || noting_time_.exchange(true, std::memory_order_acquire)) return; // somebody else is at it
     format::FileHeader& h = header();
     const uint32_t next = std::atomic_ref(h.latest_index).load(std::memory_order_relaxed) == 0 ? 1 : 0;
     h.latest[next] = clock.pair();

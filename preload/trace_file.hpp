@@ -2,8 +2,8 @@
 //
 // Slots are mapped shared, so what is stored in them is in the file whatever becomes of the process. No descriptor
 // stays open in the host: the file is opened for the moment it grows (or held by the writer, whose descriptors are its
-// own). Locking: create() and reset() by one thread; add_slot() by one at a time (SlotSource sees to it); journal and
-// pcs under the state lock.
+// own). Locking: create() and reset() by one thread; add_slot() by one at a time (Tracer::new_slot() sees to it);
+// journal and pcs under the state lock.
 #pragma once
 
 #include "format/journal.hpp"

@@ -190,7 +190,13 @@ PcInfo Tracer::pc_info(uint64_t pc) noexcept
     if (t_local.locks_held != 0) return PcInfo{}; // a signal handler inside our own critical section: an unknown pc
     const std::optional<UnwindRule> rule = find_unwind_rule(pc);
     const Locked locked(state_lock);
-    const uint32_t module_index = modules.index_of(pc, check, &journal);
+    // A module may also have gone without a dlclose() that we have seen, such as one of iconv's. Where nothing is read
+    // that belongs to it, dlclose() is soon enough to find out.
+    uint32_t module_index = modules.index_of(pc, check || !rule, &journal);
+    if (module_index == ModuleTable::kUnloaded) {
+        forget_unloaded();
+        module_index = modules.index_of(pc, false, &journal);
+    }
     uint32_t known_module = 0;
     if (pcs.look_up(pc, info, known_module) && known_module == module_index) return info;
     if (!pcs.has_room() && !add_pcs_slot()) return PcInfo{};
@@ -228,6 +234,7 @@ RawBuffer* Tracer::take_buffer() noexcept
 
 std::byte* Tracer::new_slot(format::SlotKind kind) noexcept
 {
+    if (!file.exists()) return nullptr; // forked by a signal handler, in the middle of a hook
     const uint32_t owner = t_local.is_writer ? 0 : os::tid();
     std::byte* slot = nullptr;
     if (t_local.is_writer) {
@@ -290,14 +297,15 @@ void Tracer::note_difference(const StackWalk& ours, void* const* theirs, uint32_
                   format::kIgnorable);
 }
 
-void Tracer::count_lost(format::LossCause cause) noexcept
+void Tracer::count_lost(format::LossCause cause, uint64_t events) noexcept
 {
     if (!file.exists()) {
-        if (state() == State::dormant || state() == State::fresh) lost_early_.fetch_add(1, std::memory_order_relaxed);
+        if (state() == State::dormant || state() == State::fresh)
+            lost_early_.fetch_add(events, std::memory_order_relaxed);
         return;
     }
     format::FileHeader& header = file.header();
-    std::atomic_ref(header.lost_events).fetch_add(1, std::memory_order_relaxed);
+    std::atomic_ref(header.lost_events).fetch_add(events, std::memory_order_relaxed);
     auto none = format::LossCause::none;
     if (std::atomic_ref(header.loss_cause).compare_exchange_strong(none, cause, std::memory_order_relaxed))
         std::atomic_ref(header.loss_first_stamp).store(now(), std::memory_order_relaxed);

@@ -82,8 +82,8 @@ public:
     void count_verified(bool same) noexcept;
     // Writes both stacks to the journal, the first few times. theirs: innermost first.
     void note_difference(const StackWalk& ours, void* const* theirs, uint32_t their_depth, uint64_t stamp) noexcept;
-    // An event that is recorded nowhere.
-    void count_lost(format::LossCause cause) noexcept;
+    // Events that are recorded nowhere.
+    void count_lost(format::LossCause cause, uint64_t events = 1) noexcept;
 
     [[nodiscard]] State state() const noexcept { return state_.load(std::memory_order_acquire); }
     [[nodiscard]] uint64_t now() const noexcept { return clock.after_allocation(); }
@@ -116,6 +116,8 @@ private:
     void set_end(format::EndState end, int status) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
     void switch_recording(bool on) noexcept;
+    // What is known of modules that are not loaded any more. Under the state lock.
+    void forget_unloaded() noexcept;
 
     static Control no_control_; // what control_ points to before there is a page: not recording
     Control* control_ = &no_control_;

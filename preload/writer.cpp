@@ -46,6 +46,7 @@ constexpr size_t kBelowBytes = 64 * 1024; // of thread-local storage below the t
 constexpr size_t kAboveBytes = 4096;      // the thread control block
 constexpr size_t kMemoryBytes = kStackBytes + kBelowBytes + kAboveBytes;
 constexpr long kIdleMilliseconds = 60'000;
+constexpr long kBusyMilliseconds = 100; // others are compressing, all of them
 
 // The start of glibc's thread control block (sysdeps/x86_64/nptl/tls.h): what compiled code reads without asking libc.
 struct ControlBlock {
@@ -134,7 +135,8 @@ void Writer::run() noexcept
         const bool has_drained = g_tracer.drains.try_one();
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
         if (has_drained) continue;
-        os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, kIdleMilliseconds);
+        const bool is_more = g_tracer.pool.full_count() != 0 && g_tracer.state() != State::failed;
+        os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, is_more ? kBusyMilliseconds : kIdleMilliseconds);
     }
 }
 

@@ -179,19 +179,19 @@ void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Finding
         found.damage.add(frame.offset, copied.error().what, copied.error().lost_events);
         return;
     }
-    if (!*copied) return;
-    RawBuffer& raw = **copied;
-    if (raw.fault.what != nullptr) found.damage.add(frame.offset, raw.fault.what, raw.fault.lost_events);
+    std::optional<RawBuffer> raw = std::move(*copied);
+    if (!raw) return;
+    if (raw->fault.what != nullptr) found.damage.add(frame.offset, raw->fault.what, raw->fault.lost_events);
     BufferRef buffer;
-    buffer.sequence = raw.sequence;
-    buffer.base_stamp = raw.base_stamp;
-    buffer.last_stamp = raw.last_stamp;
+    buffer.sequence = raw->sequence;
+    buffer.base_stamp = raw->base_stamp;
+    buffer.last_stamp = raw->last_stamp;
     buffer.offset = frame.offset;
     buffer.slot_sequence = slot.header_sound ? slot.header.sequence : 0;
-    buffer.event_count = raw.event_count;
+    buffer.event_count = raw->event_count;
     buffer.raw_copy = static_cast<uint32_t>(copies.size());
-    copies.push_back(std::move(raw.copy));
-    found.buffers.push_back({raw.thread_index, raw.level, buffer});
+    copies.push_back(std::move(raw->copy));
+    found.buffers.push_back({raw->thread_index, raw->level, buffer});
 }
 
 } // namespace leak::analyzer

@@ -148,6 +148,10 @@ TEST_CASE("what lies before a damaged row is coded")
         const Coded coded(buffer);
         CHECK(coded.fault != nullptr);
         CHECK(coded.encoder->event_count() == damaged);
+        buffer.memory[sizeof(RawBufferHeader) / 8 + damaged] |= static_cast<uint8_t>(EventKind::free_) | kOpSameStack;
+        const Coded flagged(buffer);
+        CHECK(flagged.fault != nullptr);
+        CHECK(flagged.encoder->event_count() == damaged);
     }
 }
 

@@ -206,6 +206,7 @@ TEST_CASE("rows that no hook makes are refused")
     CHECK(fault_of(bytes_of(kMalloc, stack(0, 1), id), 1).empty());
     CHECK(fault_of(bytes_of(uint64_t{0}), 1) == "unknown event kind");
     CHECK(fault_of(bytes_of(uint64_t{30}), 1) == "unknown event kind");
+    CHECK(fault_of(bytes_of(kFree | kOpSameStack), 1) == "an event row has an unknown flag");
     CHECK(fault_of(bytes_of(kFree), 2) == "an event row ends early");
     CHECK(fault_of(bytes_of(kMalloc), 1) == "an event row ends early");
     CHECK(fault_of(bytes_of(kMalloc, stack(0, 2), id), 1) == "an event row ends early");
