@@ -8,7 +8,9 @@ namespace leak::preload {
 bool Drains::try_one() noexcept
 {
     if (g_tracer.pool.full_count() == 0) return false;
-    for (uint32_t i = 0; i < count_; ++i) {
+    // Each has an event slot, which is only worth its room in the file where threads would wait for each other.
+    const uint32_t threads = g_tracer.threads.count();
+    for (uint32_t i = 0; i < count_ && i < (threads > 1 ? threads : 1); ++i) {
         switch (drains_[i].try_one()) {
         case Drain::Result::done:
             return true;
