@@ -63,7 +63,7 @@ bool set_up(ZSTD_CCtx* context, ZSTD_compressionParameters parameters, bool sear
 // The host may have overwritten what lies in its memory: nothing is read beyond the buffer.
 [[nodiscard]] RowReader rows_of(const RawBufferHeader& buffer) noexcept
 {
-    const uint64_t most = std::min<uint64_t>(frame_bytes(buffer.frame), kRawBufferBytes);
+    const uint64_t most = std::clamp<uint64_t>(frame_bytes(buffer.frame), sizeof buffer, kRawBufferBytes);
     const uint64_t end = std::clamp<uint64_t>(rows_end(buffer.written), sizeof buffer, most);
     const std::span rows(reinterpret_cast<const std::byte*>(&buffer + 1), end - sizeof buffer);
     return {rows, row_count(buffer.written), buffer.base_stamp};

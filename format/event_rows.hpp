@@ -184,7 +184,7 @@ private:
 // Reads the rows of a raw buffer. Trusts nothing. Any thread; no allocation.
 class RowReader {
 public:
-    // rows: what `written` says was written behind the header; 4-byte aligned.
+    // rows: what `written` says was written behind the header; 2-byte aligned.
     RowReader(std::span<const std::byte> rows, uint32_t count, uint64_t base_stamp) noexcept
         : at_(rows.data()), end_(rows.data() + rows.size()), left_(count), stamp_(base_stamp)
     {

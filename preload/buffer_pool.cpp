@@ -79,7 +79,6 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
     bool is_warm = false;
     {
         const Locked locked(lock_);
-        if (!is_ours(buffer)) return;
         if (warm_count_ < kMostWarm) {
             push(warm_, buffer);
             ++warm_count_;
@@ -89,7 +88,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
     if (!is_warm) {
         leave_memory(buffer);
         const Locked locked(lock_);
-        if (is_ours(buffer)) push(cold_, buffer);
+        push(cold_, buffer);
     }
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
@@ -111,7 +110,6 @@ void BufferPool::wait_for_free(uint32_t seen) noexcept
 
 void BufferPool::reset() noexcept
 {
-    lock_.reset();
     warm_ = cold_ = oldest_full_ = newest_full_ = nullptr;
     warm_count_ = 0;
     count_.store(0, std::memory_order_relaxed);

@@ -35,17 +35,14 @@ public:
     void wait_for_free(uint32_t seen) noexcept;
     [[nodiscard]] uint32_t free_events() const noexcept { return free_events_.load(std::memory_order_acquire); }
 
+    // In a forked child: at once, and when no hook is using it.
+    void unlock() noexcept { lock_.reset(); }
     void reset() noexcept;
 
 private:
     static constexpr uint32_t kMost = 1u << 20;
     static constexpr uint32_t kMostWarm = 4;
 
-    // Not one of the parent's, where a signal handler has forked in the middle of the caller's work.
-    [[nodiscard]] bool is_ours(const RawBuffer& buffer) const noexcept
-    {
-        return static_cast<uint64_t>(&buffer - buffers_) < count_.load(std::memory_order_relaxed);
-    }
     static void push(RawBuffer*& list, RawBuffer& buffer) noexcept;
     [[nodiscard]] static RawBuffer* pop(RawBuffer*& list) noexcept;
     static void leave_memory(const RawBuffer& buffer) noexcept;

@@ -32,7 +32,7 @@ template <typename T> [[nodiscard]] bool read_value(int fd, T& value, uint64_t o
 
 [[nodiscard]] bool is_file_of(int fd, std::span<const std::byte> first_page) noexcept
 {
-    std::byte page[4096];
+    std::byte page[kPageBytes];
     const std::span front = std::span(page).first(std::min(first_page.size(), sizeof page));
     return !front.empty() && read_at(fd, front, 0) && std::ranges::equal(front, first_page.first(front.size()));
 }

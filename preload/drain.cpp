@@ -26,11 +26,6 @@ bool Drains::try_one() noexcept
     return false;
 }
 
-void Drains::reset() noexcept
-{
-    for (Drain& drain : drains_) drain.reset();
-}
-
 Drain::Result Drain::try_one() noexcept
 {
     if (!lock_.try_lock()) return Result::busy;
@@ -53,24 +48,18 @@ bool Drain::prepare() noexcept
 
 bool Drain::drain_one() noexcept
 {
-    const uint32_t process = g_tracer.process();
     RawBuffer* buffer = g_tracer.pool.take_full();
     if (buffer == nullptr) return false;
     if (const uint32_t events = format::row_count(buffer->header->written); events != 0) {
         format::EventChunkHeader header;
         const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
-        const bool has_room = !compressed.empty() && make_room(format::chunk_bytes(header.compressed_bytes));
-        // In a child that a signal handler has made meanwhile the buffer is the parent's business, and so is the slot.
-        if (g_tracer.process() != process) return false;
-        if (!has_room) {
+        if (compressed.empty() || !make_room(format::chunk_bytes(header.compressed_bytes))) {
             // The events stay in the file as they are: raw.
             g_tracer.pool.give_back_full(*buffer);
             if (compressed.empty()) g_tracer.fail(format::LossCause::internal, "compression failed", -EINVAL);
             return false;
         }
-        std::byte* const slot = slot_;
-        if (slot != nullptr)
-            used_ += format::append_chunk(slot + used_, format::kSlotBytes - used_, header, compressed);
+        used_ += format::append_chunk(slot_ + used_, format::kSlotBytes - used_, header, compressed);
         // The host has written into our memory: what can't be read is known to be missing, as far as there can be any.
         constexpr uint32_t kMost = format::kRawBufferBytes / format::kMinRowBytes;
         const uint32_t had = events < kMost ? events : kMost;
@@ -98,7 +87,6 @@ bool Drain::make_room(uint64_t chunk_bytes) noexcept
 
 void Drain::reset() noexcept
 {
-    lock_.reset();
     ready_ = false; // another thread may have been in the middle of a frame
     slot_ = nullptr;
     used_ = 0;

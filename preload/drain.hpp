@@ -18,6 +18,8 @@ public:
     // thread is at it. no_memory: for the compressor. Needs about 8 KiB of stack.
     [[nodiscard]] Result try_one() noexcept;
 
+    // In a forked child: at once, and when no hook is using it.
+    void unlock() noexcept { lock_.reset(); }
     void reset() noexcept;
 
 private:
@@ -43,7 +45,15 @@ public:
     // Compresses the oldest full buffer and frees it. False: there is none, all drains are busy, or the trace has
     // failed.
     [[nodiscard]] bool try_one() noexcept;
-    void reset() noexcept;
+    // As Drain's.
+    void unlock() noexcept
+    {
+        for (Drain& drain : drains_) drain.unlock();
+    }
+    void reset() noexcept
+    {
+        for (Drain& drain : drains_) drain.reset();
+    }
 
 private:
     static constexpr uint32_t kMost = 8;

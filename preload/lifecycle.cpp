@@ -114,40 +114,72 @@ void Tracer::after_fork_in_child() noexcept
     if (pid_ != 0 && !is_this_process()) become_child(fork_stamp_);
 }
 
+bool Tracer::is_inside_hook() noexcept
+{
+    return t_local.level != 0 || t_local.locks_held != 0 || t_local.beginning;
+}
+
 // The child has one thread and a copy of everything, in whatever state the parent's other threads had left it, so
 // nothing is read but what never changes, and all else is made new. It gets a file at its first event.
 void Tracer::become_child(uint64_t fork_stamp) noexcept
 {
-    const State was = state();
-    if (file.exists()) {
+    leave_parent(fork_stamp);
+    // A signal handler that forked inside one of our hooks returns into it.
+    if (!is_inside_hook()) settle_as_child();
+}
+
+// What can't wait: nothing that is done from here on reaches the parent's trace, and nothing waits for threads that are
+// not here.
+void Tracer::leave_parent(uint64_t fork_stamp) noexcept
+{
+    if (file.exists() && !is_adrift()) {
         parent_.trace_id = file.header().trace_id;
         parent_.pid = pid_;
         parent_.fork_stamp = fork_stamp;
         parent_.path = file.path();
     }
-    pid_ = os::pid();
-    // A signal handler that forked inside one of our hooks returns into it: leave what that hook is using in place.
-    const bool inside_hook = t_local.level != 0;
-    file.reset(inside_hook);
-    threads.reset(inside_hook ? t_local.state : nullptr);
-    t_local.state = nullptr;
-    modules.look_again();
-    // The locks are free again; what this thread counts of them (t_local.locks_held) is what it will give back when the
-    // handler returns. Until then it records nothing.
+    control_->recording.store(false, std::memory_order_relaxed);
+    adrift_.store(true, std::memory_order_relaxed);
+    file.cut_loose();
+    // What this thread holds it gives back when the handler returns (t_local.locks_held).
     state_lock.reset();
     begin_lock_.reset();
     pool_growth_lock_.reset();
     growth_lock_.reset();
+    pool.unlock();
+    drains.unlock();
+    writer.reset();
+    // The event of each hook that was interrupted.
+    lost_early_.fetch_add(t_local.level, std::memory_order_relaxed);
+}
+
+// The rest, once no hook is using it.
+void Tracer::settle_as_child() noexcept
+{
+    const State was = state();
+    pid_ = os::pid();
+    adrift_.store(false, std::memory_order_relaxed);
+    file.reset();
+    threads.reset();
+    t_local.state = nullptr;
+    modules.look_again();
     pool.reset();
     drains.reset();
-    writer.reset();
-    pcs.reset(inside_hook);
+    pcs.reset();
     closing_.store(0, std::memory_order_relaxed);
-    control_->recording.store(false, std::memory_order_relaxed);
     if (!settings.children)
         state_.store(State::off, std::memory_order_release);
     else if (was == State::recording || was == State::failed)
         state_.store(State::dormant, std::memory_order_release);
+}
+
+bool Tracer::is_settled() noexcept
+{
+    if (!is_adrift()) [[likely]]
+        return true;
+    if (is_inside_hook()) return false;
+    settle_as_child();
+    return true;
 }
 
 void Tracer::after_dlclose() noexcept

@@ -194,6 +194,7 @@ inline long read_file(const char* path, char* to, size_t bytes) noexcept
         count += static_cast<uint32_t>(std::popcount(mask[i]));
     return count == 0 ? 1 : count;
 }
+
 // Whether a thread of this process is still there.
 [[nodiscard]] inline bool thread_exists(uint32_t process, uint32_t thread) noexcept
 {

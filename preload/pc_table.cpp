@@ -93,10 +93,10 @@ void PcTable::forget_module(uint32_t module_index) noexcept
     }
 }
 
-void PcTable::reset(bool leave_in_place) noexcept
+void PcTable::reset() noexcept
 {
     Table* table = table_.load(std::memory_order_relaxed);
-    if (table != nullptr && !leave_in_place) os::unmap(table, bytes_of(table->places));
+    if (table != nullptr) os::unmap(table, bytes_of(table->places));
     table_.store(nullptr, std::memory_order_relaxed);
     filled_ = 0;
     frame_ = nullptr;

@@ -52,8 +52,8 @@ public:
     // After dlclose: whatever is mapped at these addresses next gets new ids and new rules.
     void forget_module(uint32_t module_index) noexcept;
 
-    // In a forked child. leave_in_place: an interrupted hook may still read the table.
-    void reset(bool leave_in_place) noexcept;
+    // In a forked child.
+    void reset() noexcept;
 
 private:
     struct Place {

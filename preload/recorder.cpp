@@ -208,8 +208,12 @@ template <bool kHasStack, bool kHasSize> [[gnu::noinline]] void
 record_slowly(uint32_t level, format::EventFields event, HookFrame hook, bool has_stack_already) noexcept
 {
     const int saved_errno = errno;
-    ThreadState* state = level < kLevels ? state_for(level) : nullptr;
-    if (state == nullptr) {
+    // Just before `level` was taken a signal handler may have forked, or another thread have stopped the trace.
+    const bool is_recording = g_tracer.is_recording();
+    ThreadState* state = is_recording && level < kLevels ? state_for(level) : nullptr;
+    if (!is_recording) {
+        if (!g_tracer.is_stopped()) g_tracer.count_lost(format::LossCause::nested_signal);
+    } else if (state == nullptr) {
         g_tracer.count_lost(level == 0 ? format::LossCause::no_memory : format::LossCause::nested_signal);
     } else {
         auto work = [&] {

@@ -104,11 +104,11 @@ void ThreadRegistry::release(ThreadState& state) noexcept
     os::unmap(&state, sizeof state);
 }
 
-void ThreadRegistry::reset(const ThreadState* keep) noexcept
+void ThreadRegistry::reset() noexcept
 {
     for (ThreadState* state = first_; state != nullptr;) {
         ThreadState* next = state->next;
-        if (state != keep) release(*state);
+        release(*state);
         state = next;
     }
     first_ = nullptr;

@@ -61,8 +61,8 @@ public:
     [[nodiscard]] uint64_t event_count() const noexcept;
     [[nodiscard]] uint32_t count() const noexcept { return count_; }
 
-    // In a forked child: forgets all states, and frees them but for `keep`.
-    void reset(const ThreadState* keep) noexcept;
+    // In a forked child: forgets and frees all states.
+    void reset() noexcept;
 
 private:
     static void release(ThreadState& state) noexcept;

@@ -282,7 +282,7 @@ int TraceFile::open_again() const noexcept
 
 void TraceFile::note_time(const Clock& clock) noexcept
 {
-    if (!exists() || noting_time_.exchange(true, std::memory_order_acquire)) return; // somebody else is at it
+    if (noting_time_.exchange(true, std::memory_order_acquire)) return; // somebody else is at it
     format::FileHeader& h = header();
     const uint32_t next = std::atomic_ref(h.latest_index).load(std::memory_order_relaxed) == 0 ? 1 : 0;
     h.latest[next] = clock.pair();
@@ -290,14 +290,18 @@ void TraceFile::note_time(const Clock& clock) noexcept
     noting_time_.store(false, std::memory_order_release);
 }
 
-void TraceFile::reset(bool keep_addresses) noexcept
+void TraceFile::cut_loose() noexcept
+{
+    for (uint32_t i = 0; i < mapped_end_; ++i)
+        if (mapped_[i] != nullptr) os::replace_mapping(mapped_[i], kSlotBytes);
+    extending_.store(false, std::memory_order_relaxed);
+}
+
+void TraceFile::reset() noexcept
 {
     for (uint32_t i = 0; i < mapped_end_; ++i) {
         if (mapped_[i] == nullptr) continue;
-        if (keep_addresses)
-            os::replace_mapping(mapped_[i], kSlotBytes);
-        else
-            os::unmap(mapped_[i], kSlotBytes);
+        os::unmap(mapped_[i], kSlotBytes);
         mapped_[i] = nullptr;
     }
     mapped_end_ = 0;

@@ -30,9 +30,10 @@ class TraceFile {
 public:
     // Creates the file with slot 0. False: nothing could be created; error() says why.
     [[nodiscard]] bool create(const Settings& settings, const Clock& clock) noexcept;
-    // Forgets the file without touching its contents. keep_addresses: puts private memory where slots are mapped, for a
-    // forked child that may still be inside an interrupted hook.
-    void reset(bool keep_addresses) noexcept;
+    // In a forked child: puts private memory, all zero, where slots are mapped, for hooks that were interrupted.
+    void cut_loose() noexcept;
+    // Forgets the file without touching its contents.
+    void reset() noexcept;
 
     [[nodiscard]] bool exists() const noexcept { return first_slot_ != nullptr; }
     [[nodiscard]] format::FileHeader& header() const noexcept

@@ -27,6 +27,8 @@ constexpr std::string_view error_text(int error) noexcept
     case EMFILE:
     case ENFILE:
         return "too many open files";
+    case EISDIR:
+        return "it names a directory";
     case ENAMETOOLONG:
         return "the name is too long";
     case ENOENT:
@@ -52,6 +54,10 @@ constexpr std::string_view error_text(int error) noexcept
 
 bool Tracer::begin_recording() noexcept
 {
+    if (!is_settled()) {
+        lost_early_.fetch_add(1, std::memory_order_relaxed);
+        return false;
+    }
     switch (state()) {
     case State::off:
     case State::stopped:
@@ -87,8 +93,9 @@ bool Tracer::begin_recording_locked() noexcept
     if (pid_ != 0 && !is_this_process() && state() == State::recording &&
         !control_->recording.load(std::memory_order_relaxed)) {
         // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
-        begin_lock_.reset();
-        become_child(now());
+        leave_parent(now());
+        if (t_local.level != 0) return false;
+        settle_as_child();
     }
     const Locked locked(begin_lock_);
     if (state() == State::fresh) initialise();
@@ -174,7 +181,7 @@ void Tracer::write_first_records() noexcept
 void Tracer::switch_recording(bool on) noexcept
 {
     state_.store(on ? State::recording : State::stopped, std::memory_order_release);
-    control_->recording.store(on, std::memory_order_release);
+    control_->recording.store(on && !is_adrift(), std::memory_order_release);
 }
 
 // -- what recording needs --
@@ -214,6 +221,7 @@ bool Tracer::add_pcs_slot() noexcept
 RawBuffer* Tracer::take_buffer() noexcept
 {
     for (;;) {
+        if (is_adrift()) return nullptr;
         const uint32_t seen = pool.free_events();
         if (RawBuffer* buffer = pool.take_free()) return buffer;
         if (state() == State::failed) return nullptr;
@@ -234,7 +242,7 @@ RawBuffer* Tracer::take_buffer() noexcept
 
 std::byte* Tracer::new_slot(format::SlotKind kind) noexcept
 {
-    if (!file.exists()) return nullptr; // forked by a signal handler, in the middle of a hook
+    if (is_adrift()) return nullptr;
     const uint32_t owner = t_local.is_writer ? 0 : os::tid();
     std::byte* slot = nullptr;
     if (t_local.is_writer) {
@@ -251,7 +259,7 @@ std::byte* Tracer::new_slot(format::SlotKind kind) noexcept
 
 void Tracer::fail(format::LossCause cause, std::string_view what, int error) noexcept
 {
-    if (state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return;
+    if (is_adrift() || state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return;
     control_->recording.store(false, std::memory_order_release);
     if (file.exists()) {
         std::atomic_ref(file.header().loss_cause).store(cause, std::memory_order_relaxed);
@@ -299,6 +307,7 @@ void Tracer::note_difference(const StackWalk& ours, void* const* theirs, uint32_
 
 void Tracer::count_lost(format::LossCause cause, uint64_t events) noexcept
 {
+    if (is_adrift()) return; // the parent's business
     if (!file.exists()) {
         if (state() == State::dormant || state() == State::fresh)
             lost_early_.fetch_add(events, std::memory_order_relaxed);
@@ -330,6 +339,7 @@ void Tracer::mark(std::string_view text) noexcept
 void Tracer::stop() noexcept
 {
     if (state() == State::fresh) static_cast<void>(recording());
+    if (!is_settled()) return;
     const Locked locked(begin_lock_);
     if (state() != State::recording && state() != State::dormant) return;
     switch_recording(false);
@@ -339,6 +349,7 @@ void Tracer::stop() noexcept
 
 void Tracer::start() noexcept
 {
+    if (!is_settled()) return;
     const Locked locked(begin_lock_);
     if (state() != State::stopped) return;
     if (!file.exists()) {

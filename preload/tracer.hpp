@@ -42,8 +42,10 @@ public:
     // The only test of a hook on its fast path.
     [[nodiscard]] bool recording() noexcept
     {
-        return control_->recording.load(std::memory_order_relaxed) || begin_recording();
+        return is_recording() || begin_recording();
     }
+    // The same without beginning.
+    [[nodiscard]] bool is_recording() const noexcept { return control_->recording.load(std::memory_order_relaxed); }
 
     // -- the life of a process --
     void on_load(char** environment) noexcept; // our constructor: the rest of start-up that needs libc
@@ -63,6 +65,7 @@ public:
     void mark(std::string_view text) noexcept;
     void start() noexcept;
     void stop() noexcept;
+    [[nodiscard]] bool is_stopped() const noexcept { return state() == State::stopped; }
 
     // -- for the parts of the tracer --
     // The pc's id, given now if need be, and its rule. Id 0: it can't be given now. Takes the state lock.
@@ -72,6 +75,9 @@ public:
     [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
     // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed.
     [[nodiscard]] RawBuffer* take_buffer() noexcept;
+    // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
+    // for nothing, and must not wait for anybody.
+    [[nodiscard]] bool is_adrift() const noexcept { return adrift_.load(std::memory_order_relaxed); }
     // A new slot of the file; nullptr: tracing has failed.
     [[nodiscard]] std::byte* new_slot(format::SlotKind kind) noexcept;
     // Tracing ends here; says so once.
@@ -111,6 +117,12 @@ private:
     void write_first_records() noexcept;
     [[nodiscard]] bool add_pcs_slot() noexcept;
     void become_child(uint64_t fork_stamp) noexcept;
+    void leave_parent(uint64_t fork_stamp) noexcept;
+    void settle_as_child() noexcept;
+    // Not adrift, or not any more.
+    [[nodiscard]] bool is_settled() noexcept;
+    // The calling thread was interrupted in one.
+    [[nodiscard]] static bool is_inside_hook() noexcept;
     // Says what fail() was told, on a thread of the host: the writer has no standard error.
     void announce_failure() noexcept;
     void set_end(format::EndState end, int status) noexcept;
@@ -133,6 +145,7 @@ private:
     int failure_error_ = 0;
     std::atomic<bool> failure_is_new_{false};
     uint32_t differences_noted_ = 0; // state lock
+    std::atomic<bool> adrift_{false};
     ParentTrace parent_;
     uint64_t fork_stamp_ = 0; // taken in the parent, just before
     uint32_t ending_key_ = 0; // pthread key: its destructor marks a thread as ending

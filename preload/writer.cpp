@@ -83,7 +83,7 @@ bool Writer::ensure_running() noexcept
 {
     const Status status = status_.load(std::memory_order_acquire);
     if (status != Status::not_started) return status == Status::running;
-    if (!g_tracer.settings.writer_thread) return false;
+    if (!g_tracer.settings.writer_thread || g_tracer.is_adrift()) return false;
     const Locked locked(start_lock_);
     if (status_.load(std::memory_order_relaxed) == Status::not_started)
         status_.store(start() ? Status::running : Status::unavailable, std::memory_order_release);
@@ -110,7 +110,9 @@ bool Writer::start() noexcept
     os::call(SYS_rt_sigprocmask, SIG_SETMASK, os::word(&all), os::word(&before), sizeof all);
     constexpr unsigned long flags =
         CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
-    const long result = leak_clone(flags, memory + kStackBytes, pointer, &Writer::main);
+    // No handler can fork between this look and the call.
+    const bool has_parent = !g_tracer.is_adrift();
+    const long result = has_parent ? leak_clone(flags, memory + kStackBytes, pointer, &Writer::main) : -ECHILD;
     os::call(SYS_rt_sigprocmask, SIG_SETMASK, os::word(&before), 0, sizeof before);
     if (result > 0) return true;
     os::unmap(memory, kMemoryBytes);
@@ -162,9 +164,9 @@ std::byte* Writer::request_slot(format::SlotKind kind, uint32_t owner_tid) noexc
     request_.owner_tid = owner_tid;
     request_.pending.store(1, std::memory_order_release);
     wake();
-    while (request_.pending.load(std::memory_order_acquire) != 0)
+    while (request_.pending.load(std::memory_order_acquire) != 0 && !g_tracer.is_adrift())
         os::futex_wait(reinterpret_cast<uint32_t*>(&request_.pending), 1, 100);
-    return request_.slot;
+    return g_tracer.is_adrift() ? nullptr : request_.slot;
 }
 
 void Writer::reset() noexcept

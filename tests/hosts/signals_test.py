@@ -48,3 +48,22 @@ class Signals(LeakTest):
         run = self.run_both([self.host("process_signals")])
         self.assertEqual(run.status, 0)
         self.assertIn(b"nothing else: -1\n", run.stdout)
+
+    def test_a_handler_forks_in_the_middle_of_a_hook(self):
+        for writer in ("thread", "inline"):
+            run = self.run_both([self.host("fork_in_handler")], env={"LEAK_WRITER": writer})
+            self.assertEqual(run.stdout, b"150 children are sound\n")
+            self.assertEqual(len(run.traces), 151)
+            losses = 0
+            for trace in run.traces[::5]:
+                report = self.report(trace)
+                # What was interrupted in the parent is counted in the child.
+                self.assertLessEqual(report.trace["gap_events"], 2)
+                losses += report.trace["gap_events"]
+                if report.left("made_in_child") == (0, 0):
+                    self.assert_left(report, "made_before", 0, 0)
+                    self.assert_sound(report)
+                else:
+                    self.assert_left(report, "made_in_child", 10, 700, "malloc")
+                    self.assertLessEqual(report.left("made_before")[0], 1)
+            self.assertGreater(losses, 0, "handlers came in the middle of hooks")

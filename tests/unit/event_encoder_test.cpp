@@ -76,12 +76,7 @@ TEST_CASE("random rows read back from their columns, event by event")
         std::mt19937_64 random(seed);
         const uint64_t base = random() >> 8;
         RowBuffer buffer(base);
-        std::vector<OwnedEvent> written;
-        uint32_t depth = 0;
-        for (uint64_t stamp = base; buffer.writer.has_room(8); stamp = written.back().fields.stamp) {
-            written.push_back(random_event(random, stamp, depth));
-            buffer.writer.append(written.back().fields);
-        }
+        const std::vector<OwnedEvent> written = fill_randomly(buffer, random, base);
         const Coded coded(buffer);
         REQUIRE(coded.fault == nullptr);
         REQUIRE(coded.encoder->event_count() == written.size());

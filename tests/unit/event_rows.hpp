@@ -77,4 +77,16 @@ struct OwnedEvent {
     return event;
 }
 
+// Fills a new buffer with random events, whose stamps begin at `base`; returns them.
+[[nodiscard]] inline std::vector<OwnedEvent> fill_randomly(RowBuffer& buffer, std::mt19937_64& random, uint64_t base)
+{
+    std::vector<OwnedEvent> written;
+    uint32_t depth = 0;
+    for (uint64_t stamp = base; buffer.writer.has_room(8); stamp = written.back().fields.stamp) {
+        written.push_back(random_event(random, stamp, depth));
+        buffer.writer.append(written.back().fields);
+    }
+    return written;
+}
+
 } // namespace leak::test

@@ -59,12 +59,7 @@ TEST_CASE("rows read back as they were appended")
         std::mt19937_64 random(seed);
         const uint64_t base = random() >> 8;
         RowBuffer buffer(base);
-        std::vector<OwnedEvent> written;
-        uint32_t depth = 0;
-        for (uint64_t stamp = base; buffer.writer.has_room(8); stamp = written.back().fields.stamp) {
-            written.push_back(random_event(random, stamp, depth));
-            buffer.writer.append(written.back().fields);
-        }
+        const std::vector<OwnedEvent> written = fill_randomly(buffer, random, base);
         REQUIRE(buffer.count() == written.size());
         CHECK(written.size() > 1'000);
         RowReader reader = buffer.reader();
