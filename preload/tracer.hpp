@@ -40,10 +40,7 @@ struct Control {
 class Tracer {
 public:
     // The only test of a hook on its fast path.
-    [[nodiscard]] bool recording() noexcept
-    {
-        return is_recording() || begin_recording();
-    }
+    [[nodiscard]] bool recording() noexcept { return is_recording() || begin_recording(); }
     // The same without beginning.
     [[nodiscard]] bool is_recording() const noexcept { return control_->recording.load(std::memory_order_relaxed); }
 
