@@ -73,7 +73,8 @@ private:
     uint64_t places_[1u << kPlacesLog2];
 };
 
-class AddressDecoder {
+// Words: a growing array of uint64_t.
+template <typename Words = std::vector<uint64_t>> class AddressDecoder {
 public:
     // version_major: of the trace.
     AddressDecoder(uint16_t version_major, uint32_t event_count) : refers_back_(version_major >= 2)
@@ -107,7 +108,7 @@ public:
 private:
     bool refers_back_;
     uint64_t previous_ = 0;
-    std::vector<uint64_t> seen_; // addresses of the events so far
+    Words seen_; // addresses of the events so far
 };
 
 } // namespace leak::format

@@ -1,7 +1,6 @@
 // Event chunks: a raw buffer's events in columns, compressed, and their place in a slot.
 //
-// The only user of zstd. The write side takes no memory but what it is given and may run in the host; the read side is
-// bounded by the sizes the header promises.
+// The only user of zstd. Takes no memory but what it is given, so that it may run in the host.
 #pragma once
 
 #include "format/event_encoder.hpp"
@@ -9,9 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <span>
-#include <string>
 
 struct ZSTD_CCtx_s;
 struct ZSTD_DCtx_s;
@@ -40,34 +37,64 @@ private:
     std::span<std::byte> compressed_; // the zstd frames
 };
 
-// Bytes a chunk takes in a slot: header, zstd frame, and a filler that ends it at an 8-byte boundary.
+// Bytes a chunk takes in a slot: header, zstd frames, and a filler that ends it at an 8-byte boundary. Header: one with
+// a `compressed_bytes`.
+template <typename Header = EventChunkHeader>
 [[nodiscard]] constexpr uint64_t chunk_bytes(uint32_t compressed_bytes) noexcept
 {
-    const uint64_t end = sizeof(EventChunkHeader) + uint64_t{compressed_bytes};
+    const uint64_t end = sizeof(Header) + uint64_t{compressed_bytes};
     return align8(end + kSkippablePrefixBytes);
 }
 
+// Whether a chunk of so many bytes may be appended where there is so much room.
+[[nodiscard]] constexpr bool chunk_fits(uint64_t bytes, uint64_t room) noexcept
+{
+    return bytes == room || bytes + kSkippablePrefixBytes <= room;
+}
+
+namespace detail {
+uint64_t append_chunk(std::byte* at, uint64_t room, std::span<const std::byte> header,
+                      std::span<const std::byte> compressed, uint64_t taken) noexcept;
+} // namespace detail
+
 // Makes the chunk part of the slot at `at`, where `room` bytes up to the slot's end are one padding frame. Until the
-// last store the slot reads as before. Needs chunk_bytes() == room or chunk_bytes() + kSkippablePrefixBytes <= room.
-// Returns the bytes taken.
-uint64_t append_chunk(std::byte* at, uint64_t room, const EventChunkHeader& header,
-                      std::span<const std::byte> compressed) noexcept;
+// last store the slot reads as before. Needs chunk_fits(). Returns the bytes taken.
+template <typename Header> uint64_t append_chunk(std::byte* at, uint64_t room, const Header& header,
+                                                 std::span<const std::byte> compressed) noexcept
+{
+    return detail::append_chunk(at, room, std::as_bytes(std::span(&header, 1)), compressed,
+                                chunk_bytes<Header>(header.compressed_bytes));
+}
 
-// Decompresses chunks; one per thread that decodes.
-class ChunkDecompressor {
+// Decompresses chunks and the parts of the carried state. One user at a time; lives in the memory given to init().
+class Decompressor {
 public:
-    ChunkDecompressor();
-    ~ChunkDecompressor();
-    ChunkDecompressor(const ChunkDecompressor&) = delete;
-    ChunkDecompressor& operator=(const ChunkDecompressor&) = delete;
+    [[nodiscard]] static size_t memory_bytes() noexcept;
 
-    // Decompresses `compressed` into `columns`, whose size must be the sum of header.column_bytes. The error says what
-    // is wrong with the data.
-    [[nodiscard]] std::expected<void, std::string> decompress(std::span<const std::byte> compressed,
-                                                              std::span<std::byte> columns);
+    // `memory`: 8-byte aligned, at least memory_bytes(), kept by the caller for the decompressor's life.
+    [[nodiscard]] bool init(std::span<std::byte> memory) noexcept;
+
+    // Decompresses zstd frames into `plain`, which they must fill. nullptr, or what is wrong with the data.
+    [[nodiscard]] const char* decompress(std::span<const std::byte> compressed, std::span<std::byte> plain) noexcept;
 
 private:
-    ZSTD_DCtx_s* context_;
+    ZSTD_DCtx_s* context_ = nullptr;
+};
+
+// Compresses the parts of the carried state. One user at a time; lives in the memory given to init().
+class PartCompressor {
+public:
+    [[nodiscard]] static size_t memory_bytes(int level) noexcept;
+
+    // `memory`: 8-byte aligned, at least memory_bytes(level), kept by the caller for the compressor's life.
+    [[nodiscard]] bool init(std::span<std::byte> memory, int level) noexcept;
+
+    // A zstd frame of at most kMaxCarriedPartBytes, valid until the next call; empty on failure (a bug).
+    [[nodiscard]] std::span<const std::byte> compress(std::span<const std::byte> plain) noexcept;
+
+private:
+    ZSTD_CCtx_s* context_ = nullptr;
+    std::span<std::byte> compressed_;
 };
 
 } // namespace leak::format

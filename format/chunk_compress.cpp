@@ -122,22 +122,21 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
     return compressed_.first(out.pos);
 }
 
-uint64_t append_chunk(std::byte* at, uint64_t room, const EventChunkHeader& header,
-                      std::span<const std::byte> compressed) noexcept
+uint64_t detail::append_chunk(std::byte* at, uint64_t room, std::span<const std::byte> header,
+                              std::span<const std::byte> compressed, uint64_t taken) noexcept
 {
-    const uint64_t taken = chunk_bytes(header.compressed_bytes);
     if (taken < room) {
         const PaddingHeader rest = make_padding(room - taken);
         std::memcpy(at + taken, &rest, sizeof rest);
     }
-    const uint64_t data_end = sizeof header + compressed.size();
+    const uint64_t data_end = header.size() + compressed.size();
     const PaddingHeader filler = make_padding(taken - data_end);
     std::memcpy(at + data_end, &filler, sizeof filler);
-    std::memcpy(at + sizeof header, compressed.data(), compressed.size());
-    std::memcpy(at + 8, reinterpret_cast<const std::byte*>(&header) + 8, sizeof header - 8);
+    std::memcpy(at + header.size(), compressed.data(), compressed.size());
+    std::memcpy(at + 8, header.data() + 8, header.size() - 8);
     // Until here the padding frame at `at` covers all of it. The first 8 bytes turn it into the chunk in one store.
     uint64_t first = 0;
-    std::memcpy(&first, &header, sizeof first);
+    std::memcpy(&first, header.data(), sizeof first);
     std::atomic_ref(*reinterpret_cast<uint64_t*>(at)).store(first, std::memory_order_release);
     return taken;
 }

@@ -38,12 +38,13 @@ struct DecodeError {
     const char* what;
 };
 
-class EventDecoder {
+// Words, HalfWords: growing arrays of uint64_t and uint32_t, like std::vector.
+template <typename Words, typename HalfWords> class BasicEventDecoder {
 public:
     using Columns = std::array<std::span<const uint8_t>, kColumnCount>;
 
     // event_count: at most one for each byte of the op column. version_major: of the trace.
-    EventDecoder(const Columns& columns, uint64_t base_stamp, uint32_t event_count, uint16_t version_major)
+    BasicEventDecoder(const Columns& columns, uint64_t base_stamp, uint32_t event_count, uint16_t version_major)
         : stamp_(base_stamp), addresses_(version_major, event_count), numbers_stacks_(version_major >= 2),
           left_(event_count)
     {
@@ -137,12 +138,14 @@ private:
     std::array<const uint8_t*, kColumnCount> at_{};
     std::array<const uint8_t*, kColumnCount> end_{};
     uint64_t stamp_;
-    AddressDecoder addresses_;
+    AddressDecoder<Words> addresses_;
     bool numbers_stacks_;
-    std::vector<uint32_t> depths_; // of the stacks that have numbers
+    HalfWords depths_; // of the stacks that have numbers
     uint32_t left_;
     uint32_t depth_ = 0;
     std::array<uint32_t, kMaxStackDepth> pushed_{};
 };
+
+using EventDecoder = BasicEventDecoder<std::vector<uint64_t>, std::vector<uint32_t>>;
 
 } // namespace leak::format

@@ -24,15 +24,15 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 0;
+inline constexpr uint16_t kVersionMinor = 1;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
 {
-    return major == 1 ? 1 : 0;
+    return major == 2 ? 0 : 1;
 }
 
-enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6 };
+enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6, carried = 7 };
 
 // A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
 inline constexpr uint16_t kIgnorable = 1;
@@ -74,7 +74,8 @@ inline constexpr uint32_t kSlotBytes = 256 * 1024;
 inline constexpr uint32_t kMinSlotBytes = 64 * 1024;
 inline constexpr uint32_t kMaxSlotBytes = 16 * 1024 * 1024;
 
-enum class SlotKind : uint32_t { free = 0, start = 1, raw_events = 2, events = 3, pcs = 4, journal = 5 };
+enum class SlotKind : uint32_t { free = 0, start = 1, raw_events = 2, events = 3, pcs = 4, journal = 5, carried = 6 };
+inline constexpr uint32_t kSlotKindCount = 7;
 
 // First frame of every slot. Rewritten when the slot changes its use.
 struct SlotHeader {
@@ -126,6 +127,16 @@ struct ClockPair {
     uint64_t monotonic_ns;
 };
 
+// The carried state that holds: what the events were worth that are no longer in the file (or are, but count no more).
+struct CarriedRef {
+    uint64_t number; // of the fold that made it, from 1; 0: none yet
+    uint64_t stamp;  // no event that was folded is later
+    uint64_t bytes;  // of the state, decompressed
+    uint32_t parts;
+    uint32_t checksum; // of the bytes before it
+};
+static_assert(sizeof(CarriedRef) == 32);
+
 struct FileHeader {
     FrameHeader frame;
     // Written once, before the file is visible under its name.
@@ -160,9 +171,18 @@ struct FileHeader {
     uint64_t libunwind_stacks;  // stacks that the preload's own unwinder left to libunwind
     uint64_t verified_stacks;   // compared with libunwind's (LEAK_UNWIND=verify)
     uint64_t stack_differences; // of those, the ones that were not the same
+    // From here on not before version 3.1.
+    CarriedRef carried[2];  // written in turn
+    uint32_t carried_index; // which of them holds. One store, when the state is whole
+    uint32_t reserved;
 };
-// Bytes of the file header as version 1.0 has it.
-inline constexpr size_t kFileHeaderBytes_1_0 = offsetof(FileHeader, slot_count);
+// Bytes of the file header as a version has it.
+[[nodiscard]] constexpr size_t file_header_bytes(uint16_t major, uint16_t minor) noexcept
+{
+    if (major == 1 && minor == 0) return offsetof(FileHeader, slot_count);
+    if (major < 3 || (major == 3 && minor == 0)) return offsetof(FileHeader, carried);
+    return sizeof(FileHeader);
+}
 static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kFirstJournalOffset);
 static_assert(std::is_trivially_copyable_v<FileHeader>);
 
@@ -221,6 +241,20 @@ struct EventChunkHeader {
     uint32_t checksum; // of the bytes before it
 };
 static_assert(sizeof(EventChunkHeader) % 8 == 0);
+
+// -- The carried state --
+
+// Heads a zstd data frame with a part of the carried state, which is cut into parts anywhere. See carried.hpp.
+struct CarriedHeader {
+    FrameHeader frame;
+    uint64_t number; // CarriedRef::number
+    uint32_t part;   // from 0
+    uint32_t plain_bytes;
+    uint32_t compressed_bytes; // of the zstd frame that follows this frame
+    uint32_t checksum;         // of the bytes before it
+};
+static_assert(sizeof(CarriedHeader) == 40);
+inline constexpr uint32_t kMaxCarriedPartBytes = 64 * 1024;
 
 // -- Code addresses --
 

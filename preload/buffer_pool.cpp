@@ -51,6 +51,7 @@ void BufferPool::give_full(RawBuffer& buffer) noexcept
     (newest_full_ == nullptr ? oldest_full_ : newest_full_->next) = &buffer;
     newest_full_ = &buffer;
     full_count_.fetch_add(1, std::memory_order_relaxed);
+    waiting_count_.fetch_add(1, std::memory_order_relaxed);
 }
 
 RawBuffer* BufferPool::take_full() noexcept
@@ -90,6 +91,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
         const Locked locked(lock_);
         push(cold_, buffer);
     }
+    waiting_count_.fetch_sub(1, std::memory_order_relaxed);
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
 }
@@ -114,6 +116,7 @@ void BufferPool::reset() noexcept
     warm_count_ = 0;
     count_.store(0, std::memory_order_relaxed);
     full_count_.store(0, std::memory_order_relaxed);
+    waiting_count_.store(0, std::memory_order_relaxed);
 }
 
 } // namespace leak::preload

@@ -31,6 +31,11 @@ public:
     [[nodiscard]] uint32_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     [[nodiscard]] uint32_t full_count() const noexcept { return full_count_.load(std::memory_order_relaxed); }
 
+    // Full ones, those included that are being compressed.
+    [[nodiscard]] uint32_t waiting_count() const noexcept { return waiting_count_.load(std::memory_order_relaxed); }
+    // i < count().
+    [[nodiscard]] const RawBuffer& at(uint32_t i) const noexcept { return buffers_[i]; }
+
     // Sleeps until a buffer may have become free, or a moment passed.
     void wait_for_free(uint32_t seen) noexcept;
     [[nodiscard]] uint32_t free_events() const noexcept { return free_events_.load(std::memory_order_acquire); }
@@ -56,6 +61,7 @@ private:
     RawBuffer* newest_full_ = nullptr;
     std::atomic<uint32_t> count_{0};
     std::atomic<uint32_t> full_count_{0};
+    std::atomic<uint32_t> waiting_count_{0};
     std::atomic<uint32_t> free_events_{0}; // counts give_free(); a futex
 };
 

@@ -53,13 +53,14 @@ bool Drain::drain_one() noexcept
     if (const uint32_t events = format::row_count(buffer->header->written); events != 0) {
         format::EventChunkHeader header;
         const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
-        if (compressed.empty() || !make_room(format::chunk_bytes(header.compressed_bytes))) {
+        if (compressed.empty() || !make_room(format::chunk_bytes<>(header.compressed_bytes))) {
             // The events stay in the file as they are: raw.
             g_tracer.pool.give_back_full(*buffer);
             if (compressed.empty()) g_tracer.fail(format::LossCause::internal, "compression failed", -EINVAL);
             return false;
         }
-        used_ += format::append_chunk(slot_ + used_, format::kSlotBytes - used_, header, compressed);
+        g_tracer.file.ring().note_events(slot_.index, header.base_stamp, header.last_stamp);
+        used_ += format::append_chunk(slot_.at + used_, format::kSlotBytes - used_, header, compressed);
         // The host has written into our memory: what can't be read is known to be missing, as far as there can be any.
         constexpr uint32_t kMost = format::kRawBufferBytes / format::kMinRowBytes;
         const uint32_t had = events < kMost ? events : kMost;
@@ -72,14 +73,10 @@ bool Drain::drain_one() noexcept
 
 bool Drain::make_room(uint64_t chunk_bytes) noexcept
 {
-    const auto fits = [this, chunk_bytes] {
-        const uint64_t room = format::kSlotBytes - used_;
-        return chunk_bytes == room || chunk_bytes + format::kSkippablePrefixBytes <= room;
-    };
-    if (slot_ != nullptr && fits()) return true;
-    std::byte* next = g_tracer.new_slot(format::SlotKind::events);
-    if (next == nullptr) return false;
-    if (slot_ != nullptr) g_tracer.file.close_slot(slot_);
+    if (slot_ && format::chunk_fits(chunk_bytes, format::kSlotBytes - used_)) return true;
+    const Slot next = g_tracer.new_slot(format::SlotKind::events);
+    if (!next) return false;
+    if (slot_) g_tracer.file.close_slot(slot_);
     slot_ = next;
     used_ = sizeof(format::SlotHeader);
     return true;
@@ -88,7 +85,7 @@ bool Drain::make_room(uint64_t chunk_bytes) noexcept
 void Drain::reset() noexcept
 {
     ready_ = false; // another thread may have been in the middle of a frame
-    slot_ = nullptr;
+    slot_ = {};
     used_ = 0;
 }
 

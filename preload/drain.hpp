@@ -3,6 +3,7 @@
 
 #include "format/chunk.hpp"
 #include "preload/lock.hpp"
+#include "preload/trace_file.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -32,8 +33,8 @@ private:
     format::ChunkCompressor compressor_;
     std::byte* memory_ = nullptr; // the compressor's; kept for the process
     size_t memory_bytes_ = 0;
-    std::byte* slot_ = nullptr; // the event slot being filled
-    uint64_t used_ = 0;         // bytes of it
+    Slot slot_;         // the event slot being filled
+    uint64_t used_ = 0; // bytes of it
 };
 
 // As many as there are processors, and some for threads that lost theirs while they were at it: so that a thread that

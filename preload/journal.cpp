@@ -10,9 +10,9 @@ void Journal::write(format::RecordType type, std::initializer_list<format::Piece
     if (!g_tracer.file.exists()) return;
     if (stamp == 0) stamp = g_tracer.now();
     if (writer_.append(type, stamp, payload, flags)) return;
-    std::byte* slot = g_tracer.new_slot(format::SlotKind::journal);
-    if (slot == nullptr) return;
-    continue_in(*reinterpret_cast<format::JournalHeader*>(slot + sizeof(format::SlotHeader)));
+    const Slot slot = g_tracer.new_slot(format::SlotKind::journal);
+    if (!slot) return;
+    continue_in(slot.body<format::JournalHeader>());
     // A record larger than a slot can only be a list of arguments, which is cut before it comes here.
     static_cast<void>(writer_.append(type, stamp, payload, flags));
 }

@@ -148,6 +148,7 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
     growth_lock_.reset();
     pool.unlock();
     drains.unlock();
+    file.ring().unlock();
     writer.reset();
     // The event of each hook that was interrupted.
     lost_early_.fetch_add(t_local.level, std::memory_order_relaxed);
@@ -165,6 +166,7 @@ void Tracer::settle_as_child() noexcept
     modules.look_again();
     pool.reset();
     drains.reset();
+    folder.reset();
     pcs.reset();
     closing_.store(0, std::memory_order_relaxed);
     if (!settings.children)

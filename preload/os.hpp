@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 
 #ifndef __x86_64__
@@ -81,6 +82,13 @@ inline void unmap(void* at, size_t bytes) noexcept
 {
     call(SYS_munmap, word(at), static_cast<long>(bytes));
 }
+// What map_memory() gave, larger, perhaps in another place; nullptr: no memory, and it is as it was.
+[[nodiscard]] inline void* grow_memory(void* at, size_t bytes, size_t new_bytes) noexcept
+{
+    const long result =
+        call(SYS_mremap, word(at), static_cast<long>(bytes), static_cast<long>(new_bytes), MREMAP_MAYMOVE);
+    return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
+}
 inline long advise(void* at, size_t bytes, int advice) noexcept
 {
     return call(SYS_madvise, word(at), static_cast<long>(bytes), advice);
@@ -140,6 +148,13 @@ inline long truncate(int fd, uint64_t bytes) noexcept
 inline long status(int fd, struct stat& result) noexcept
 {
     return call(SYS_fstat, fd, word(&result));
+}
+// What an unprivileged process may still write on the file's disk; the most there is if nobody knows.
+[[nodiscard]] inline uint64_t free_bytes(int fd) noexcept
+{
+    struct statfs status{};
+    if (call(SYS_fstatfs, fd, word(&status)) < 0) return UINT64_MAX;
+    return static_cast<uint64_t>(status.f_bavail) * static_cast<uint64_t>(status.f_bsize);
 }
 inline long set_mode(int fd, unsigned mode) noexcept
 {
@@ -223,6 +238,27 @@ inline void futex_wake(const uint32_t* word_at, int threads) noexcept
 {
     call(SYS_futex, word(word_at), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, threads);
 }
+
+// Blocks all signals of the calling thread for its lifetime.
+class SignalsBlocked {
+public:
+    SignalsBlocked() noexcept
+    {
+        constexpr long kSetMask = 2; // SIG_SETMASK
+        const uint64_t all = ~uint64_t{0};
+        call(SYS_rt_sigprocmask, kSetMask, word(&all), word(&before_), sizeof all);
+    }
+    ~SignalsBlocked()
+    {
+        constexpr long kSetMask = 2;
+        call(SYS_rt_sigprocmask, kSetMask, word(&before_), 0, sizeof before_);
+    }
+    SignalsBlocked(const SignalsBlocked&) = delete;
+    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+private:
+    uint64_t before_ = 0;
+};
 
 inline void sleep_ms(long milliseconds) noexcept
 {

@@ -55,6 +55,23 @@ private:
     return true;
 }
 
+// A number of bytes, or with K, M or G of 2^10, 2^20 or 2^30.
+[[nodiscard]] bool parse_size(std::string_view text, uint64_t& bytes) noexcept
+{
+    constexpr std::string_view kUnits = "KMG";
+    uint64_t unit = 1;
+    if (!text.empty()) {
+        if (const size_t found = kUnits.find(text.back()); found != std::string_view::npos) {
+            unit = uint64_t{1} << 10 * (found + 1);
+            text.remove_suffix(1);
+        }
+    }
+    uint64_t number = 0;
+    if (!parse_number(text, 0, (uint64_t{1} << 50) / unit, number)) return false;
+    bytes = number * unit;
+    return true;
+}
+
 [[nodiscard]] bool parse_choice(std::string_view text, std::string_view yes, std::string_view no, bool& choice) noexcept
 {
     if (text != yes && text != no) return false;
@@ -105,6 +122,10 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
         settings.depth = static_cast<uint32_t>(number);
     } else if (name == "LEAK_MIN_EVENTS") {
         if (!parse_number(value, 0, UINT64_MAX, settings.min_events)) return "a number; using 0";
+    } else if (name == "LEAK_RING") {
+        if (!parse_size(value, number) || (number != 0 && number < kLeastRingBytes))
+            return "0 or a size of at least 8M, such as 512M or 4G; using the default";
+        settings.ring = number;
     } else if (name == "LEAK_UNWIND") {
         if (!parse_unwind_mode(value, settings.unwind)) return "auto, libunwind, fp or verify; using auto";
     } else if (name == "LEAK_ZSTD_LEVEL") {

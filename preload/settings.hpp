@@ -13,11 +13,15 @@ namespace leak::preload {
 // our own walk and, to compare, by libunwind as well.
 enum class UnwindMode { automatic, libunwind, frame_pointers, verify };
 
+inline constexpr uint64_t kLeastRingBytes = uint64_t{8} << 20;
+
 struct Settings {
-    Path output_pattern;     // LEAK_OUT; %e %p %t %%
-    Text<1024> only;         // LEAK_ONLY: globs of executables' names, separated by commas; empty: all
-    uint32_t depth = 256;    // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
-    uint64_t min_events = 0; // LEAK_MIN_EVENTS
+    static constexpr uint64_t kDefaultRing = UINT64_MAX; // depends on the disk
+    Path output_pattern;                                 // LEAK_OUT; %e %p %t %%
+    Text<1024> only;              // LEAK_ONLY: globs of executables' names, separated by commas; empty: all
+    uint32_t depth = 256;         // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
+    uint64_t min_events = 0;      // LEAK_MIN_EVENTS
+    uint64_t ring = kDefaultRing; // LEAK_RING: the most bytes of the file; 0: unbounded
     UnwindMode unwind = UnwindMode::automatic; // LEAK_UNWIND=auto|libunwind|fp|verify
     int zstd_level = 1;                        // LEAK_ZSTD_LEVEL: 1..19
     bool children = true;                      // LEAK_CHILDREN

@@ -70,6 +70,16 @@ void read_boot_id(uint8_t (&id)[16]) noexcept
     }
 }
 
+// The bound that is asked for, or by default 1 GiB, but at most a tenth of what is free on the disk.
+[[nodiscard]] uint64_t ring_bytes(const Settings& settings, int fd) noexcept
+{
+    constexpr uint64_t kDefault = uint64_t{1} << 30;
+    if (settings.ring != Settings::kDefaultRing) return settings.ring;
+    const uint64_t free = os::free_bytes(fd);
+    const uint64_t most = free / 10 < kDefault ? free / 10 : kDefault;
+    return most < kLeastRingBytes ? kLeastRingBytes : most;
+}
+
 // Field 22 of /proc/self/stat. The name in field 2 may hold spaces and parentheses, so count from the last ')'.
 [[nodiscard]] uint64_t process_start_ticks() noexcept
 {
@@ -102,16 +112,15 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
     inode_ = status.st_ino;
     trace_id_ = random_id();
     if (mapped_ == nullptr) mapped_ = static_cast<std::byte**>(os::map_memory(kMostMapped * sizeof *mapped_));
-    std::byte* slot = nullptr;
-    if (mapped_ != nullptr && extend(fd, SlotKind::start, os::tid()))
-        slot = static_cast<std::byte*>(os::map_file(fd, 0, kSlotBytes));
+    Slot first;
+    if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd))) first = take_slot(fd, SlotKind::start, os::tid());
+    std::byte* const slot = first.at;
     os::close(fd);
     if (slot == nullptr) {
         if (error_ == 0) error_ = -ENOMEM;
         os::remove(path_.c_str());
         return false;
     }
-    slot_count_ = 1;
     remember(slot);
     lay_out_first_slot(slot, settings, clock, start_unix_ns);
     // Last: from here on a signal handler counts what it loses in the header.
@@ -129,6 +138,7 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     header.version_minor = format::kVersionMinor;
     header.slot_bytes = kSlotBytes;
     header.trace_id = trace_id_;
+    header.ring_bytes = uint64_t{ring_.limit()} * kSlotBytes;
     header.pid = os::pid();
     header.parent_pid = os::parent_pid();
     header.stamp_clock = clock.kind();
@@ -142,7 +152,8 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     header.immutable_checksum = format::checksum(reinterpret_cast<const std::byte*>(&header) + from,
                                                  offsetof(format::FileHeader, immutable_checksum) - from);
     header.latest_index = 2;
-    header.slot_count = slot_count_;
+    header.carried_index = 2;
+    header.slot_count = ring_.slots();
 
     // From the back: the header comes last and makes all of it visible.
     for (uint32_t at = format::kFirstRawOffset; at < kSlotBytes; at += format::kRawBufferBytes)
@@ -157,9 +168,9 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
 // Adds an empty slot to the file. The space is reserved first: a write to a mapped page that the disk has no room for
 // would be a SIGBUS in the host. The size changes only then, and the slot's frames follow at once, so that a process
 // that is killed leaves a file that zstd does not accept only if it is killed between these two calls.
-bool TraceFile::extend(int fd, SlotKind kind, uint32_t owner_tid) noexcept
+bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
 {
-    const uint64_t from = slot_count_ * kSlotBytes;
+    const uint64_t from = uint64_t{ring_.slots() - 1} * kSlotBytes;
     // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
     if (from + kSlotBytes > os::file_size_limit()) {
         error_ = -EFBIG;
@@ -168,14 +179,7 @@ bool TraceFile::extend(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     struct {
         format::SlotHeader header;
         format::PaddingHeader rest;
-    } first{};
-    first.header.frame = format::make_frame(format::FrameKind::slot, sizeof first.header);
-    first.header.trace_id = trace_id_;
-    first.header.sequence = slot_count_ + 1;
-    first.header.kind = kind;
-    first.header.owner_tid = owner_tid;
-    first.header.checksum = format::checksum(&first.header, offsetof(format::SlotHeader, checksum));
-    first.rest = format::make_padding(kSlotBytes - sizeof first.header);
+    } const first = {header, format::make_padding(kSlotBytes - sizeof header)};
 
     long result = os::reserve(fd, from, kSlotBytes);
     const bool can_reserve = result != -EOPNOTSUPP && result != -ENOSYS;
@@ -196,26 +200,70 @@ bool TraceFile::extend(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     return false;
 }
 
-std::byte* TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
+format::SlotHeader TraceFile::make_header(SlotKind kind, uint32_t owner_tid) const noexcept
+{
+    format::SlotHeader header{};
+    header.frame = format::make_frame(format::FrameKind::slot, sizeof header);
+    header.trace_id = trace_id_;
+    header.sequence = slot_uses_;
+    header.kind = kind;
+    header.owner_tid = owner_tid;
+    header.checksum = format::checksum(&header, offsetof(format::SlotHeader, checksum));
+    return header;
+}
+
+// Gives a mapped slot another use. What it held counts no more. A reader, or zstd, that comes in between finds one
+// padding frame, and so does who comes when the process was killed in between.
+void TraceFile::recycle(std::byte* slot, const format::SlotHeader& header) noexcept
+{
+    const auto store = [](std::byte* at, const auto& prefix) {
+        uint64_t word = 0;
+        std::memcpy(&word, &prefix, sizeof word);
+        std::atomic_ref(*reinterpret_cast<uint64_t*>(at)).store(word, std::memory_order_release);
+    };
+    store(slot, format::make_padding(kSlotBytes));
+    store(slot + sizeof header, format::make_padding(kSlotBytes - sizeof header));
+    if (header.kind != SlotKind::events && header.kind != SlotKind::carried)
+        std::memset(slot + sizeof header + sizeof(uint64_t), 0, kSlotBytes - sizeof header - sizeof(uint64_t));
+    publish_frame(slot, header);
+}
+
+Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
+{
+    const uint32_t had = ring_.slots();
+    const uint32_t index = ring_.take(kind, slot_uses_ + 1);
+    is_full_ = index == SlotRing::kNone;
+    if (is_full_) return {};
+    ++slot_uses_;
+    const format::SlotHeader header = make_header(kind, owner_tid);
+    const bool is_new = index == had;
+    if (!is_new || extend(fd, header)) {
+        const uint64_t offset = uint64_t{index} * kSlotBytes;
+        if (auto* at = static_cast<std::byte*>(os::map_file(fd, offset, kSlotBytes)); at != nullptr) {
+            if (!is_new) recycle(at, header);
+            return {at, index};
+        }
+        error_ = -ENOMEM;
+        if (is_new) os::truncate(fd, offset);
+    }
+    ring_.give_back(index);
+    return {};
+}
+
+Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
     extending_.store(true, std::memory_order_release);
     const int own = fd >= 0 ? fd : open_again();
-    std::byte* slot = nullptr;
+    Slot slot;
     if (own < 0)
         error_ = own;
-    else if (extend(own, kind, owner_tid)) {
-        slot = static_cast<std::byte*>(os::map_file(own, slot_count_ * kSlotBytes, kSlotBytes));
-        if (slot == nullptr) {
-            error_ = -ENOMEM;
-            os::truncate(own, slot_count_ * kSlotBytes);
-        }
-    }
+    else
+        slot = take_slot(own, kind, owner_tid);
     if (fd < 0 && own >= 0) os::close(own);
-    if (slot != nullptr) {
-        ++slot_count_;
-        remember(slot);
-        lay_out(slot, kind);
-        std::atomic_ref(header().slot_count).store(slot_count_, std::memory_order_release);
+    if (slot) {
+        remember(slot.at);
+        lay_out(slot.at, kind);
+        std::atomic_ref(header().slot_count).store(ring_.slots(), std::memory_order_release);
     }
     extending_.store(false, std::memory_order_release);
     return slot;
@@ -259,13 +307,14 @@ void TraceFile::remember(std::byte* slot) noexcept
     if (mapped_end_ < kMostMapped) mapped_[mapped_end_++] = slot;
 }
 
-void TraceFile::close_slot(std::byte* slot) noexcept
+void TraceFile::close_slot(const Slot& slot) noexcept
 {
     for (uint32_t i = 0; i < mapped_end_; ++i) {
-        std::byte* found = slot;
+        std::byte* found = slot.at;
         if (std::atomic_ref(mapped_[i]).compare_exchange_strong(found, nullptr, std::memory_order_relaxed)) break;
     }
-    os::unmap(slot, kSlotBytes);
+    os::unmap(slot.at, kSlotBytes);
+    ring_.close(slot.index);
 }
 
 int TraceFile::open_again() const noexcept
@@ -306,7 +355,8 @@ void TraceFile::reset() noexcept
     }
     mapped_end_ = 0;
     first_slot_ = nullptr;
-    slot_count_ = 0;
+    slot_uses_ = 0;
+    ring_.reset();
     error_ = 0;
     extending_.store(false, std::memory_order_relaxed);
     noting_time_.store(false, std::memory_order_relaxed);

@@ -10,6 +10,7 @@
 #include "format/layout.hpp"
 #include "preload/clock.hpp"
 #include "preload/settings.hpp"
+#include "preload/slot_ring.hpp"
 #include "preload/text.hpp"
 
 #include <atomic>
@@ -24,6 +25,18 @@ struct ParentTrace {
     uint32_t pid = 0;
     uint64_t fork_stamp = 0;
     Path path;
+};
+
+// A slot of the file and where it is mapped.
+struct Slot {
+    std::byte* at = nullptr; // nullptr: none
+    uint32_t index = 0;
+    [[nodiscard]] explicit operator bool() const noexcept { return at != nullptr; }
+    // What lies behind the slot's header.
+    template <typename Header> [[nodiscard]] Header& body() const noexcept
+    {
+        return *reinterpret_cast<Header*>(at + sizeof(format::SlotHeader));
+    }
 };
 
 class TraceFile {
@@ -44,13 +57,17 @@ public:
     [[nodiscard]] const Path& path() const noexcept { return path_; }
     [[nodiscard]] int error() const noexcept { return error_; }
 
-    // Extends the file by a slot and maps it; nullptr when that can't be had. fd: open for the file, or -1 to open it
-    // for the moment. The slot is laid out for its kind: raw buffer frames, an empty journal or pcs frame, or padding.
-    [[nodiscard]] std::byte* add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
+    // Maps a slot that is free, or extends the file by one; none when that can't be had, because the ring is full
+    // (is_full()) or by error(). fd: open for the file, or -1 to open it for the moment. The slot is laid out for its
+    // kind: raw buffer frames, an empty journal or pcs frame, or padding.
+    [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
     // Waits, for a fifth of a second at most, until nobody is extending the file: before the process ends.
     void wait_until_whole() const noexcept;
+    // The last add_slot() found the ring full.
+    [[nodiscard]] bool is_full() const noexcept { return is_full_; }
+    [[nodiscard]] SlotRing& ring() noexcept { return ring_; }
     // Unmaps a slot that is complete.
-    void close_slot(std::byte* slot) noexcept;
+    void close_slot(const Slot& slot) noexcept;
     // A descriptor for the file, checked to be the one that was created; or -errno.
     [[nodiscard]] int open_again() const noexcept;
 
@@ -58,7 +75,10 @@ public:
     void note_time(const Clock& clock) noexcept;
 
 private:
-    [[nodiscard]] bool extend(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
+    [[nodiscard]] Slot take_slot(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
+    [[nodiscard]] format::SlotHeader make_header(format::SlotKind kind, uint32_t owner_tid) const noexcept;
+    [[nodiscard]] bool extend(int fd, const format::SlotHeader& header) noexcept;
+    static void recycle(std::byte* slot, const format::SlotHeader& header) noexcept;
     void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
                             uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
@@ -71,7 +91,9 @@ private:
     uint64_t device_ = 0;
     uint64_t inode_ = 0;
     uint64_t trace_id_ = 0;
-    uint64_t slot_count_ = 0;
+    uint64_t slot_uses_ = 0; // the last one's sequence
+    SlotRing ring_;
+    bool is_full_ = false;
     int error_ = 0;
     std::atomic<bool> extending_{false};
     std::atomic<bool> noting_time_{false};

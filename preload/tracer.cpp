@@ -212,9 +212,9 @@ PcInfo Tracer::pc_info(uint64_t pc) noexcept
 
 bool Tracer::add_pcs_slot() noexcept
 {
-    std::byte* slot = new_slot(format::SlotKind::pcs);
-    if (slot == nullptr) return false;
-    pcs.continue_in(*reinterpret_cast<format::PcsHeader*>(slot + sizeof(format::SlotHeader)));
+    const Slot slot = new_slot(format::SlotKind::pcs);
+    if (!slot) return false;
+    pcs.continue_in(slot.body<format::PcsHeader>());
     return true;
 }
 
@@ -230,31 +230,46 @@ RawBuffer* Tracer::take_buffer() noexcept
         if (pool.full_count() == 0 || pool.count() < enough) {
             const Locked locked(pool_growth_lock_);
             if (RawBuffer* buffer = pool.take_free()) return buffer; // somebody else was quicker
-            std::byte* slot = new_slot(format::SlotKind::raw_events);
-            if (slot == nullptr) return nullptr;
-            if (pool.adopt(slot + sizeof(format::SlotHeader), slot + format::kSlotBytes)) continue;
-            fail(format::LossCause::no_memory, "no memory", -ENOMEM);
-            return nullptr;
+            if (add_buffers()) continue;
+            // The ring is full. All buffers may be in the hands of threads that don't come back with them.
+            if (pool.waiting_count() == 0) return nullptr;
         }
         if (!drains.try_one()) pool.wait_for_free(seen);
     }
 }
 
-std::byte* Tracer::new_slot(format::SlotKind kind) noexcept
+bool Tracer::add_buffers() noexcept
 {
-    if (is_adrift()) return nullptr;
-    const uint32_t owner = t_local.is_writer ? 0 : os::tid();
-    std::byte* slot = nullptr;
-    if (t_local.is_writer) {
-        slot = file.add_slot(kind, 0, writer.descriptor());
-    } else if (writer.ensure_running()) {
-        slot = writer.request_slot(kind, owner);
-    } else {
-        const Locked locked(growth_lock_);
-        slot = file.add_slot(kind, owner, -1);
-    }
-    if (slot == nullptr) fail(format::LossCause::no_space, "the trace can't grow", file.error());
-    return slot;
+    const Slot slot = new_slot(format::SlotKind::raw_events);
+    if (!slot) return false;
+    if (pool.adopt(slot.at + sizeof(format::SlotHeader), slot.at + format::kSlotBytes)) return true;
+    fail(format::LossCause::no_memory, "no memory", -ENOMEM);
+    return false;
+}
+
+Slot Tracer::new_slot(format::SlotKind kind) noexcept
+{
+    if (is_adrift()) return {};
+    if (t_local.is_writer) return add_slot(kind, 0, writer.descriptor());
+    if (writer.ensure_running()) return writer.request_slot(kind, os::tid());
+    // A child that a handler forks here would go on changing the file.
+    const os::SignalsBlocked no_handlers;
+    const Locked locked(growth_lock_);
+    fold_if_due();
+    return add_slot(kind, os::tid(), -1);
+}
+
+Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept
+{
+    Slot slot = file.add_slot(kind, owner_tid, fd);
+    if (!slot && file.is_full() && folder.fold()) slot = file.add_slot(kind, owner_tid, fd);
+    if (slot) return slot;
+    const bool can_wait = kind == format::SlotKind::events || kind == format::SlotKind::raw_events;
+    if (!file.is_full())
+        fail(format::LossCause::no_space, "the trace can't grow", file.error());
+    else if (!can_wait || !folder.is_folding())
+        fail(format::LossCause::no_space, "the ring is too small for what is live (LEAK_RING)", -ENOSPC);
+    return {};
 }
 
 void Tracer::fail(format::LossCause cause, std::string_view what, int error) noexcept

@@ -6,6 +6,7 @@
 #include "preload/buffer_pool.hpp"
 #include "preload/clock.hpp"
 #include "preload/drain.hpp"
+#include "preload/fold/folder.hpp"
 #include "preload/journal.hpp"
 #include "preload/lock.hpp"
 #include "preload/module_table.hpp"
@@ -75,8 +76,12 @@ public:
     // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
     // for nothing, and must not wait for anybody.
     [[nodiscard]] bool is_adrift() const noexcept { return adrift_.load(std::memory_order_relaxed); }
-    // A new slot of the file; nullptr: tracing has failed.
-    [[nodiscard]] std::byte* new_slot(format::SlotKind kind) noexcept;
+    // A slot of the file; none: tracing has failed, or, where it is for events, the ring is full at the moment.
+    [[nodiscard]] Slot new_slot(format::SlotKind kind) noexcept;
+    // The same for whoever extends the file. fd: as for TraceFile::add_slot().
+    [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
+    // Folds old events if the ring needs their slots soon. Whoever extends the file. False: nothing was done.
+    bool fold_if_due() noexcept { return file.ring().is_bounded() && folder.fold_if_due(); }
     // Tracing ends here; says so once.
     void fail(format::LossCause cause, std::string_view what, int error) noexcept;
     // A stack that was taken by libunwind.
@@ -89,6 +94,8 @@ public:
     void count_lost(format::LossCause cause, uint64_t events = 1) noexcept;
 
     [[nodiscard]] State state() const noexcept { return state_.load(std::memory_order_acquire); }
+    // Whether the process was forked from a traced one.
+    [[nodiscard]] bool has_parent() const noexcept { return parent_.trace_id != 0; }
     [[nodiscard]] uint64_t now() const noexcept { return clock.after_allocation(); }
     // The pid of the traced process; a child made by vfork, which shares our memory, has another.
     [[nodiscard]] uint32_t process() const noexcept { return pid_; }
@@ -101,6 +108,7 @@ public:
     ModuleTable modules; // state lock
     BufferPool pool;
     Drains drains;
+    Folder folder;
     Writer writer;
     ThreadRegistry threads; // state lock
     Unwinder unwinder;
@@ -113,6 +121,7 @@ private:
     [[nodiscard]] bool create_trace() noexcept;
     void write_first_records() noexcept;
     [[nodiscard]] bool add_pcs_slot() noexcept;
+    [[nodiscard]] bool add_buffers() noexcept;
     void become_child(uint64_t fork_stamp) noexcept;
     void leave_parent(uint64_t fork_stamp) noexcept;
     void settle_as_child() noexcept;

@@ -3,7 +3,6 @@
 #include "preload/os.hpp"
 #include "preload/tracer.hpp"
 
-#include <csignal>
 #include <linux/close_range.h>
 #include <sched.h>
 
@@ -105,15 +104,12 @@ bool Writer::start() noexcept
     reinterpret_cast<ThreadLocal*>(pointer - below)->is_writer = true;
 
     // The thread inherits a mask that blocks every signal: none of the host's is ever taken away from it.
-    const uint64_t all = ~uint64_t{0};
-    uint64_t before = 0;
-    os::call(SYS_rt_sigprocmask, SIG_SETMASK, os::word(&all), os::word(&before), sizeof all);
+    const os::SignalsBlocked no_handlers;
     constexpr unsigned long flags =
         CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
     // No handler can fork between this look and the call.
     const bool has_parent = !g_tracer.is_adrift();
     const long result = has_parent ? leak_clone(flags, memory + kStackBytes, pointer, &Writer::main) : -ECHILD;
-    os::call(SYS_rt_sigprocmask, SIG_SETMASK, os::word(&before), 0, sizeof before);
     if (result > 0) return true;
     os::unmap(memory, kMemoryBytes);
     return false;
@@ -133,19 +129,25 @@ void Writer::run() noexcept
     descriptor_ = leave_hosts_descriptors() ? g_tracer.file.open_again() : -1;
     for (;;) {
         const uint32_t seen = work_.load(std::memory_order_acquire);
-        serve_request();
-        const bool has_drained = g_tracer.drains.try_one();
+        const bool has_drained = work_on();
+        const bool has_folded = g_tracer.fold_if_due();
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
-        if (has_drained) continue;
+        if (has_drained || has_folded) continue;
         const bool is_more = g_tracer.pool.full_count() != 0 && g_tracer.state() != State::failed;
         os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, is_more ? kBusyMilliseconds : kIdleMilliseconds);
     }
 }
 
+bool Writer::work_on() noexcept
+{
+    serve_request();
+    return g_tracer.drains.try_one();
+}
+
 void Writer::serve_request() noexcept
 {
     if (request_.pending.load(std::memory_order_acquire) == 0) return;
-    request_.slot = g_tracer.file.add_slot(request_.kind, request_.owner_tid, descriptor_);
+    request_.slot = g_tracer.add_slot(request_.kind, request_.owner_tid, descriptor_);
     request_.pending.store(0, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&request_.pending), 1);
 }
@@ -157,7 +159,7 @@ void Writer::wake() noexcept
     os::futex_wake(reinterpret_cast<uint32_t*>(&work_), 1);
 }
 
-std::byte* Writer::request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept
+Slot Writer::request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept
 {
     const Locked locked(request_lock_);
     request_.kind = kind;
@@ -166,7 +168,7 @@ std::byte* Writer::request_slot(format::SlotKind kind, uint32_t owner_tid) noexc
     wake();
     while (request_.pending.load(std::memory_order_acquire) != 0 && !g_tracer.is_adrift())
         os::futex_wait(reinterpret_cast<uint32_t*>(&request_.pending), 1, 100);
-    return g_tracer.is_adrift() ? nullptr : request_.slot;
+    return g_tracer.is_adrift() ? Slot{} : request_.slot;
 }
 
 void Writer::reset() noexcept

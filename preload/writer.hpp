@@ -8,6 +8,7 @@
 
 #include "format/layout.hpp"
 #include "preload/lock.hpp"
+#include "preload/trace_file.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -23,11 +24,14 @@ public:
     // There is a full buffer. Starts the thread if need be.
     void wake() noexcept;
 
-    // Has the thread add a slot and waits for it; nullptr when the file can't grow.
-    [[nodiscard]] std::byte* request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept;
+    // Has the thread add a slot and waits for it; none when it can't be had.
+    [[nodiscard]] Slot request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept;
 
     // The thread's own descriptor of the file, or -1; for the thread itself.
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+
+    // For the thread itself, in long work: answers a request, or compresses a buffer that waits. False: neither.
+    bool work_on() noexcept;
 
     void reset() noexcept;
 
@@ -43,7 +47,7 @@ private:
         std::atomic<uint32_t> pending{0}; // a futex: 1 from the request to the answer
         format::SlotKind kind{};
         uint32_t owner_tid = 0;
-        std::byte* slot = nullptr;
+        Slot slot;
     };
 
     std::atomic<Status> status_{Status::not_started};

@@ -55,8 +55,8 @@ std::expected<format::EventDecoder, std::string> BufferLoader::load(const Buffer
     std::array<uint32_t, kColumnCount> column_bytes;
     std::copy(std::begin(header.column_bytes), std::end(header.column_bytes), column_bytes.begin());
     storage.resize(std::accumulate(column_bytes.begin(), column_bytes.end(), size_t{0}));
-    const auto done = decompressor_.decompress(std::span(compressed_).subspan(sizeof header), storage);
-    if (!done) return std::unexpected("an event chunk can't be decompressed: " + done.error());
+    if (const char* fault = decompressor_.decompress(std::span(compressed_).subspan(sizeof header), storage))
+        return std::unexpected(std::string("an event chunk can't be decompressed: ") + fault);
     return make_decoder(storage, column_bytes, buffer, version_major_);
 }
 

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <expected>
 #include <limits>
+#include <new>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,7 @@ struct Stream {
     ThreadId thread;
     uint32_t level = 0;
     std::vector<BufferRef> buffers;
+    uint32_t folded_events = 0; // of the first buffer: not to be replayed again
 };
 
 // What is wrong with a chunk header whose checksum holds, or nullptr.
@@ -49,8 +52,10 @@ class BufferLoader {
 public:
     // version_major: of the trace.
     BufferLoader(const FileReader& file, const RawCopies& raw_copies, uint16_t version_major)
-        : file_(file), raw_copies_(raw_copies), version_major_(version_major)
+        : file_(file), raw_copies_(raw_copies), version_major_(version_major),
+          memory_(format::Decompressor::memory_bytes() / sizeof(uint64_t))
     {
+        if (!decompressor_.init(std::as_writable_bytes(std::span(memory_)))) throw std::bad_alloc();
     }
 
     // A decoder over the events of `buffer`. It reads from `storage` (or the raw copy), which must live as long.
@@ -61,7 +66,8 @@ private:
     const FileReader& file_;
     const RawCopies& raw_copies_;
     uint16_t version_major_;
-    format::ChunkDecompressor decompressor_;
+    std::vector<uint64_t> memory_; // the decompressor's
+    format::Decompressor decompressor_;
     std::vector<std::byte> compressed_;
 };
 

@@ -71,9 +71,9 @@ FileHeader read_file_header(const FileReader& file)
                         "the trace has format version " + version_text(header) + ", this leakan reads 1.0 to " +
                             std::to_string(format::kVersionMajor) +
                             ".x; use the leakan that belongs to the libleak.so that wrote it");
-    if (header.version_major == 1 && header.version_minor == 0) // behind its last field there is padding
-        std::memset(reinterpret_cast<std::byte*>(&header) + format::kFileHeaderBytes_1_0, 0,
-                    sizeof header - format::kFileHeaderBytes_1_0);
+    // Behind the last field that the version has there is padding.
+    const size_t known = format::file_header_bytes(header.version_major, header.version_minor);
+    std::memset(reinterpret_cast<std::byte*>(&header) + known, 0, sizeof header - known);
     if (!std::has_single_bit(header.slot_bytes) || header.slot_bytes < format::kMinSlotBytes ||
         header.slot_bytes > format::kMaxSlotBytes)
         throw UserError(file.path(), kFileHeaderOffset,

@@ -81,6 +81,12 @@ private:
                 return kBadChunk;
             compressed_bytes = std::min<uint64_t>(chunk.compressed_bytes, view.rest.size());
         }
+        if (header.kind == FrameKind::carried && !view.cut) {
+            format::CarriedHeader part = {};
+            if (!copy_front(view.bytes, part) || LEAK_CHECKSUM_UP_TO(part, checksum) != part.checksum)
+                return "the checksum of a part of the carried state is wrong";
+            compressed_bytes = std::min<uint64_t>(part.compressed_bytes, view.rest.size());
+        }
         used_ += view.bytes.size() + compressed_bytes;
         at_ += view.bytes.size() + compressed_bytes;
         sink_.on_frame(view);

@@ -17,6 +17,7 @@ void Findings::append(Findings&& other)
 {
     std::ranges::move(other.buffers, std::back_inserter(buffers));
     std::ranges::move(other.journal, std::back_inserter(journal));
+    std::ranges::move(other.carried, std::back_inserter(carried));
     pcs.merge(std::move(other.pcs));
     damage.append(other.damage);
 }
@@ -29,7 +30,9 @@ bool SlotScanner::read_front(uint64_t offset, SlotRead& slot) const
     slot = {};
     slot.offset = offset;
     const size_t got = file_.read_at(offset, std::as_writable_bytes(std::span(&slot.header, 1)));
-    if (got >= sizeof slot.header.frame.magic && slot.header.frame.magic == 0) return false;
+    // Nothing yet, or about to be used again.
+    const uint32_t magic = slot.header.frame.magic;
+    if (got >= sizeof magic && (magic == 0 || magic == format::kPaddingMagic)) return false;
     const format::FrameHeader& frame = slot.header.frame;
     slot.header_sound = got == sizeof slot.header && frame.magic == format::kFrameMagic &&
                         frame.tag == format::kFrameTag && frame.kind == FrameKind::slot &&
@@ -64,7 +67,7 @@ void SlotScanner::scan_raw_buffers(Findings& found, RawCopies& copies)
                                             take_raw(frame, slot, found, copies);
                                     },
                                 .on_damage = [](uint64_t, const std::string&) {}}; // scan_rest() comes here again
-        walk_frames({slot.offset, slot.bytes, slot.cut, header_.ring_bytes == 0}, sink);
+        walk_frames({slot.offset, slot.bytes, slot.cut, can_resync()}, sink);
     }
 }
 
@@ -111,7 +114,7 @@ Findings SlotScanner::scan_slot(const SlotRead& slot, SlotInfo& info) const
     if (slot.other_trace) return found;
     const FrameSink sink = {.on_frame = [&](const FrameView& frame) { take_frame(frame, slot, found); },
                             .on_damage = [&](uint64_t at, std::string what) { found.damage.add(at, std::move(what)); }};
-    info.used_bytes = walk_frames({slot.offset, slot.bytes, slot.cut, header_.ring_bytes == 0}, sink);
+    info.used_bytes = walk_frames({slot.offset, slot.bytes, slot.cut, can_resync()}, sink);
     return found;
 }
 
@@ -130,6 +133,8 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
         return found.pcs.add_frame(frame, found.damage);
     case FrameKind::journal:
         return read_journal_frame(frame, found.journal, found.damage);
+    case FrameKind::carried:
+        return take_carried(frame, found);
     }
     if ((frame.header.flags & format::kIgnorable) == 0) refuse_unknown(frame, found.damage);
 }
@@ -170,6 +175,13 @@ void SlotScanner::take_chunk(const FrameView& frame, const SlotRead& slot, Findi
     buffer.event_count = header.event_count;
     buffer.compressed_bytes = header.compressed_bytes;
     found.buffers.push_back({header.thread_index, header.level, buffer});
+}
+
+void SlotScanner::take_carried(const FrameView& frame, Findings& found) const
+{
+    CarriedPart part;
+    part.offset = frame.offset;
+    if (!frame.cut && copy_front(frame.bytes, part.header)) found.carried.push_back(part);
 }
 
 void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const

@@ -3,6 +3,7 @@
 // One thread; one slot is in memory at a time.
 #pragma once
 
+#include "analyzer/decode/carried.hpp"
 #include "analyzer/decode/trace_file.hpp"
 
 #include <functional>
@@ -20,6 +21,7 @@ struct FoundBuffer {
 struct Findings {
     std::vector<FoundBuffer> buffers;
     std::vector<JournalRecord> journal;
+    std::vector<CarriedPart> carried;
     PcTable pcs;
     DamageLog damage;
 
@@ -56,8 +58,12 @@ private:
     [[nodiscard]] Findings scan_slot(const SlotRead& slot, SlotInfo& info) const;
     void take_frame(const FrameView& frame, const SlotRead& slot, Findings& found) const;
     void take_chunk(const FrameView& frame, const SlotRead& slot, Findings& found) const;
+    void take_carried(const FrameView& frame, Findings& found) const;
     void take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const;
     void refuse_unknown(const FrameView& frame, DamageLog& damage) const;
+
+    // Damage is searched for the next frame where no slot was used twice: else frames of the use before may lie there.
+    [[nodiscard]] bool can_resync() const { return !carried_ref(header_).has_value(); }
 
     const FileReader& file_;
     const format::FileHeader& header_;

@@ -33,13 +33,20 @@ using StreamKey = std::pair<uint32_t, uint32_t>; // thread index, level
 
 class StreamBuilder {
 public:
-    explicit StreamBuilder(TraceContents& trace) : trace_(trace) {}
+    explicit StreamBuilder(TraceContents& trace) : trace_(trace)
+    {
+        if (!trace.carried) return;
+        for (const CarriedState::Stream& stream : trace.carried->streams)
+            if (stream.thread <= index_bound(trace.info.file_bytes)) cuts_[{stream.thread, stream.level}] = &stream;
+    }
 
     void build(const std::vector<FoundBuffer>& found)
     {
         std::map<StreamKey, std::vector<BufferRef>> by_stream;
         for (const FoundBuffer& one : found)
             if (is_wanted(one)) by_stream[{one.thread_index, one.level}].push_back(one.buffer);
+        // Streams without events may still have something to take back.
+        for (const auto& [key, cut] : cuts_) by_stream[key];
         for (auto& [key, buffers] : by_stream) add_stream(key, buffers);
     }
 
@@ -58,7 +65,12 @@ private:
         std::ranges::sort(buffers, comes_first);
         const auto same = std::ranges::unique(buffers, {}, &BufferRef::sequence);
         buffers.erase(same.begin(), same.end());
-        uint64_t expected = trace_.header.ring_bytes == 0 ? 0 : buffers.front().sequence;
+        const auto cut = cuts_.find(key);
+        uint64_t expected = cut == cuts_.end() ? 0 : cut->second->sequence;
+        std::erase_if(buffers, [&](const BufferRef& buffer) { return buffer.sequence < expected; });
+        uint32_t folded_events = 0;
+        if (cut != cuts_.end() && !buffers.empty() && buffers.front().sequence == expected)
+            folded_events = cut->second->events;
         for (const BufferRef& buffer : buffers) {
             if (buffer.sequence != expected)
                 trace_.damage.add(buffer.offset, name_of_stream(key) + ": " +
@@ -67,10 +79,11 @@ private:
             expected = buffer.sequence + 1;
             trace_.event_count += buffer.event_count;
         }
-        trace_.streams.push_back({ThreadId{key.first}, key.second, std::move(buffers)});
+        trace_.streams.push_back({ThreadId{key.first}, key.second, std::move(buffers), folded_events});
     }
 
     TraceContents& trace_;
+    std::map<StreamKey, const CarriedState::Stream*> cuts_;
 };
 
 void fill_slots(TraceContents& trace, SlotScanner& scanner, const std::vector<FoundBuffer>& found)
@@ -100,6 +113,7 @@ void fill_header_facts(TraceContents& trace)
     if (header.loss_cause != format::LossCause::none) info.loss_first_ns = trace.clock.to_ns(header.loss_first_stamp);
     info.depth_limit = header.depth_limit;
     info.file_bytes = trace.file.size_bytes();
+    info.ring_bytes = header.ring_bytes;
     info.writer_cpu_ns = header.writer_cpu_ns;
     info.libunwind_stacks = header.libunwind_stacks;
     info.verified_stacks = header.verified_stacks;
@@ -150,6 +164,7 @@ void complete_threads(TraceContents& trace)
             .pcs = {},
             .raw_copies = {},
             .streams = {},
+            .carried = {},
             .slots = {},
             .cut_stamp = {},
             .damage = {}};
@@ -182,6 +197,9 @@ TraceContents open_trace(const std::filesystem::path& path)
     fill_journal_facts(trace, std::move(found.journal));
     trace.pcs = std::move(found.pcs);
     trace.pcs.finish(trace.modules.size(), trace.damage);
+    if (const auto reference = carried_ref(trace.header))
+        trace.carried = read_carried(trace.file, *reference, std::move(found.carried), trace.damage);
+    if (trace.carried) trace.info.folded_ns = trace.clock.to_ns(trace.carried->stamp);
     StreamBuilder(trace).build(found.buffers);
     complete_threads(trace);
     fill_slots(trace, scanner, found.buffers);

@@ -4,6 +4,7 @@
 // buffers, which are copied. A trace that is still being written is read as it was at one moment, `cut_stamp`.
 #pragma once
 
+#include "analyzer/decode/carried.hpp"
 #include "analyzer/decode/damage_log.hpp"
 #include "analyzer/decode/event_buffers.hpp"
 #include "analyzer/decode/file_reader.hpp"
@@ -42,11 +43,12 @@ struct TraceContents {
     PcTable pcs;
     RawCopies raw_copies;
     std::vector<Stream> streams;
-    std::vector<SlotInfo> slots;       // in file order, those in use
-    uint64_t unused_slots = 0;         // space taken for later
-    uint64_t event_count = 0;          // in all streams, as their headers say
-    std::optional<uint64_t> cut_stamp; // later events are not part of this view
-    DamageLog damage;                  // readers of events add to it
+    std::optional<CarriedState> carried; // of a wrapped trace: what came before the streams' events
+    std::vector<SlotInfo> slots;         // in file order, those in use
+    uint64_t unused_slots = 0;           // space taken for later
+    uint64_t event_count = 0;            // in all streams, as their headers say
+    std::optional<uint64_t> cut_stamp;   // later events are not part of this view
+    DamageLog damage;                    // readers of events add to it
 };
 
 // Throws UserError when `path` can't be used at all.

@@ -50,7 +50,7 @@ Json module_json(const ModuleFacts& facts)
 
 Json slot_json(const SlotInfo& slot)
 {
-    constexpr const char* kinds[] = {"free", "start", "raw_events", "events", "pcs", "journal"};
+    constexpr const char* kinds[] = {"free", "start", "raw_events", "events", "pcs", "journal", "carried"};
     const auto kind = static_cast<size_t>(slot.kind);
     return {{"offset", slot.offset},         {"kind", kind < std::size(kinds) ? kinds[kind] : "unknown"},
             {"sequence", slot.sequence},     {"owner_tid", slot.owner_tid},
@@ -89,7 +89,7 @@ Json info_json(const TraceFacts& facts)
             {"file", Json{{"bytes", facts.info.file_bytes},
                           {"version", {facts.version_major, facts.version_minor}},
                           {"slot_bytes", facts.slot_bytes},
-                          {"ring_bytes", facts.ring_bytes},
+                          {"ring_bytes", facts.info.ring_bytes},
                           {"unused_slots", facts.unused_slots}}},
             {"events", std::move(events)},
             {"stacks", facts.totals.stacks},

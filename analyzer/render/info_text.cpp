@@ -71,8 +71,8 @@ void write_process(std::ostream& out, const TraceFacts& facts)
     write_line(out, "trace", info.path + ", " + bytes_words(info.file_bytes));
     write_line(out, "format",
                std::to_string(facts.version_major) + "." + std::to_string(facts.version_minor) + ", slots of " +
-                   bytes_words(facts.slot_bytes) + ", " +
-                   (facts.ring_bytes == 0 ? "unbounded" : "at most " + bytes_words(facts.ring_bytes)));
+                   bytes_words(facts.slot_bytes));
+    write_line(out, "ring", ring_words(info));
     write_line(out, "program", info.exe);
     write_line(out, "command", command);
     write_line(out, "directory", info.working_directory);
@@ -155,7 +155,7 @@ void write_threads(std::ostream& out, const TraceFacts& facts, const Paint& pain
 
 char slot_letter(const SlotInfo& slot)
 {
-    constexpr std::string_view letters = ".SREPJ"; // as format::SlotKind counts
+    constexpr std::string_view letters = ".SREPJC"; // as format::SlotKind counts
     const auto kind = static_cast<size_t>(slot.kind);
     return !slot.header_sound ? '!' : slot.other_trace ? 'x' : kind < letters.size() ? letters[kind] : '?';
 }
@@ -165,7 +165,8 @@ void write_slots(std::ostream& out, const TraceFacts& facts, const Paint& paint)
     out << '\n'
         << paint.bold("SLOTS") << "  " << plural(facts.slots.size(), "slot", "slots") << " in use, "
         << plural(facts.unused_slots, "slot", "slots") << " taken for later\n"
-        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  . free  ! damaged  "
+        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  . free  ! "
+                     "damaged  "
                      "x of another trace")
         << '\n';
     for (size_t i = 0; i < facts.slots.size(); ++i) {

@@ -31,6 +31,8 @@ Json trace_json(const TraceInfo& info)
             {"duration_ns", info.duration_ns},
             {"complete", info.complete},
             {"gap_events", info.gap_events},
+            {"ring_bytes", info.ring_bytes},
+            {"folded_ns", info.folded_ns ? Json(*info.folded_ns) : Json()},
             {"end_state", end_states[static_cast<size_t>(info.end_state)]},
             {"exit_status", info.exit_status ? Json(*info.exit_status) : Json()},
             {"still_running", info.still_running},

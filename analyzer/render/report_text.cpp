@@ -79,6 +79,7 @@ void write_summary(std::ostream& out, const LeakReport& report)
                    plural(totals.unmatched_releases, "release", "releases") +
                        " of blocks whose allocation was not recorded");
     }
+    if (report.info.folded_ns) write_fact(out, "ring", ring_words(report.info));
     write_fact(out, "gaps", report.info.gap_events == 0 ? "none" : plural(report.info.gap_events, "event", "events"));
 }
 

@@ -64,6 +64,16 @@ std::string run_words(const TraceInfo& info)
            ")";
 }
 
+std::string ring_words(const TraceInfo& info)
+{
+    if (info.ring_bytes == 0) {
+        return "unbounded";
+    }
+    return "at most " + bytes_words(info.ring_bytes) + ", " +
+           (info.folded_ns ? "events since " + time_words(*info.folded_ns) + ", live blocks and totals since the start"
+                           : "all events are there");
+}
+
 std::vector<std::string> missing_words(const TraceInfo& info)
 {
     std::vector<std::string> words;

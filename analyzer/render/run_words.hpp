@@ -19,6 +19,9 @@ namespace leak::analyzer {
 // "orderd (pid 4711, 6 h 12 min, exited with status 0)".
 [[nodiscard]] std::string run_words(const TraceInfo& info);
 
+// "8.00 MiB, events since 1.2 s, live blocks and totals since the start", "unbounded".
+[[nodiscard]] std::string ring_words(const TraceInfo& info);
+
 // Everything that limits what a report can say, one sentence each; empty: nothing does.
 [[nodiscard]] std::vector<std::string> missing_words(const TraceInfo& info);
 

@@ -98,6 +98,7 @@ private:
     Replayer replayer(*parent, {});
     if (const auto older = inherited(*parent, parent_stacks, parent->modules, lineage))
         for (const LiveBlock& block : *older) replayer.inherit(block);
+    replayer.carry(*parent, parent_stacks);
     for_each_event(*parent, parent_stacks, [&](const TraceEvent& event) { replayer.apply(event); });
     replayer.finish();
 

@@ -71,6 +71,7 @@ ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions
     result.threads = trace.threads;
     Replayer replayer(trace, options.analyses);
     inherit(trace, replayer, result);
+    replayer.carry(trace, result.stacks);
     replay_events(trace, replayer, result, options);
     // Beyond this point nothing is read any more.
 

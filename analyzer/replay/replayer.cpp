@@ -1,6 +1,6 @@
 #include "analyzer/replay/replayer.hpp"
 
-#include "analyzer/replay/families.hpp"
+#include "format/families.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -68,6 +68,97 @@ void Replayer::finish()
     }
 }
 
+// -- What was folded -------------------------------------------------------------------------------------------------
+
+void Replayer::carry(const TraceContents& trace, StackTable& stacks)
+{
+    if (!trace.carried) return;
+    const CarriedState& state = *trace.carried;
+    std::vector<StackId> ids(state.nodes.size());
+    for (size_t i = 1; i < ids.size(); ++i)
+        ids[i] = stacks.child(ids[state.nodes[i].caller], trace.pcs[state.nodes[i].pc_id]);
+    const auto block_from = [&](const format::CarriedBlock& carried) {
+        LiveBlock block;
+        block.address = carried.address;
+        block.bytes = carried.bytes;
+        block.allocated_ns = trace.clock.to_ns(carried.stamp);
+        block.stack = ids[carried.stack];
+        block.thread = ThreadId{carried.thread};
+        block.kind = carried.kind;
+        block.alignment_log2 = carried.alignment_log2;
+        block.truncated_stack = carried.truncated;
+        return block;
+    };
+    carry_totals(state, trace.clock);
+    for (const CarriedState::Stack& stack : state.stacks) count_stack(ids[stack.node]);
+    carry_unknown(state);
+    for (const format::CarriedBlock& carried : state.blocks) {
+        const LiveBlock block = block_from(carried);
+        table_of(block.kind).put(block);
+        for (Analysis* analysis : analyses_) analysis->on_allocate(block);
+    }
+    for (const format::CarriedBlock& carried : state.ranges) {
+        const LiveBlock range = block_from(carried);
+        mapped_.map(range);
+        for (Analysis* analysis : analyses_) analysis->on_allocate(range);
+    }
+    std::map<std::pair<uint32_t, uint32_t>, size_t> numbers;
+    for (size_t i = 0; i < trace.streams.size(); ++i)
+        numbers[{trace.streams[i].thread.value, trace.streams[i].level}] = i;
+    const auto stream_of = [&](const CarriedState::Stream& carried) -> StreamState* {
+        const auto found = numbers.find({carried.thread, carried.level});
+        return found == numbers.end() ? nullptr : &streams_[found->second];
+    };
+    for (const CarriedState::Stream& carried : state.streams) {
+        StreamState* stream = stream_of(carried);
+        if (stream == nullptr) continue;
+        stream->last_was_realloc_release = carried.last_was_realloc_release;
+        for (const CarriedState::Pending& pending : carried.pending)
+            remember(*stream, {block_from(pending.block), pending.mismatched, pending.valid});
+    }
+    for (const auto& [number, piece] : state.unmapped)
+        if (StreamState* stream = stream_of(state.streams[number])) stream->unmapped.push_back(block_from(piece));
+    for (size_t i = 0; i < std::min(last_allocation_.size(), state.last_allocation.size()); ++i)
+        last_allocation_[i] = state.last_allocation[i];
+    for (const CarriedState::Mismatch& carried : state.mismatches)
+        mismatches_[{ids[carried.node], carried.allocated_by, carried.released_by}] = {
+            ids[carried.node], carried.allocated_by, carried.released_by, carried.blocks, carried.bytes};
+}
+
+void Replayer::carry_totals(const CarriedState& state, const StampConverter& clock)
+{
+    using format::CarriedTotal;
+    totals_.allocations = state.total(CarriedTotal::allocations);
+    totals_.releases = state.total(CarriedTotal::releases);
+    totals_.allocated_bytes = state.total(CarriedTotal::allocated_bytes);
+    totals_.peak_bytes = state.total(CarriedTotal::peak_bytes);
+    totals_.peak_ns = clock.to_ns(state.total(CarriedTotal::peak_stamp));
+    totals_.temporary_allocations = state.total(CarriedTotal::temporary_allocations);
+    totals_.unmatched_releases = state.total(CarriedTotal::unmatched_releases);
+    totals_.replaced_blocks = state.total(CarriedTotal::replaced_blocks);
+    totals_.mismatches = state.total(CarriedTotal::mismatches);
+    totals_.peak_mapped_bytes = state.total(CarriedTotal::peak_mapped_bytes);
+    std::ranges::copy(state.events_by_kind, totals_.events_by_kind);
+    live_bytes_ = state.total(CarriedTotal::live_bytes);
+    now_ns_ = clock.to_ns(state.total(CarriedTotal::last_stamp));
+}
+
+// What the process, when it folded, did not know: which of its releases were of blocks of its parent.
+void Replayer::carry_unknown(const CarriedState& state)
+{
+    for (const CarriedState::Range& range : state.unknown_ranges) mapped_.unmap(range.address, range.bytes);
+    for (const CarriedState::Release& release : state.unknown_releases) {
+        const std::optional<LiveBlock> block = take_block(release.address, release.kind);
+        if (!block) continue;
+        --totals_.unmatched_releases;
+        if (format::same_family(block->kind, release.kind)) continue;
+        ++totals_.mismatches;
+        Mismatch& mismatch = mismatch_of(*block, release.kind);
+        ++mismatch.blocks;
+        mismatch.bytes += block->bytes;
+    }
+}
+
 // -- Heap ------------------------------------------------------------------------------------------------------------
 
 void Replayer::allocate(const TraceEvent& event)
@@ -90,7 +181,7 @@ void Replayer::allocate(const TraceEvent& event)
 void Replayer::release(const TraceEvent& event)
 {
     ++totals_.releases;
-    const std::optional<LiveBlock> block = take_block(event);
+    const std::optional<LiveBlock> block = take_block(event.address, event.kind);
     if (!block) {
         ++totals_.unmatched_releases;
         if (event.kind == EventKind::realloc_release) {
@@ -101,7 +192,7 @@ void Replayer::release(const TraceEvent& event)
         return;
     }
     drop_live(*block);
-    const bool mismatched = !same_family(block->kind, event.kind);
+    const bool mismatched = !format::same_family(block->kind, event.kind);
     if (mismatched) {
         ++totals_.mismatches;
         Mismatch& mismatch = mismatch_of(*block, event.kind);
@@ -118,11 +209,11 @@ void Replayer::release(const TraceEvent& event)
 }
 
 // leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
-std::optional<LiveBlock> Replayer::take_block(const TraceEvent& event)
+std::optional<LiveBlock> Replayer::take_block(uint64_t address, EventKind released_by)
 {
-    if (event.kind == EventKind::custom_free) return custom_.take(event.address);
-    if (auto block = heap_.take(event.address)) return block;
-    return custom_.size() == 0 ? std::nullopt : custom_.take(event.address);
+    if (released_by == EventKind::custom_free) return custom_.take(address);
+    if (auto block = heap_.take(address)) return block;
+    return custom_.size() == 0 ? std::nullopt : custom_.take(address);
 }
 
 void Replayer::remember(StreamState& stream, const PendingRelease& pending)

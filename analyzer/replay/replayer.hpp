@@ -22,6 +22,10 @@ public:
     // Makes a block of the parent process live, before the first event.
     void inherit(const LiveBlock& block);
 
+    // Takes over what the trace's folded events were worth, if it has wrapped: behind what is inherited, before the
+    // first event.
+    void carry(const TraceContents& trace, StackTable& stacks);
+
     void apply(const TraceEvent& event);
 
     // After the last event: a realloc that had not returned has released nothing.
@@ -50,6 +54,8 @@ private:
         bool last_was_realloc_release = false;
     };
 
+    void carry_totals(const CarriedState& state, const StampConverter& clock);
+    void carry_unknown(const CarriedState& state);
     void allocate(const TraceEvent& event);
     void release(const TraceEvent& event);
     void undo_realloc(const TraceEvent& event);
@@ -57,7 +63,7 @@ private:
     void unmap(const TraceEvent& event);
     void undo_unmap(const TraceEvent& event);
 
-    [[nodiscard]] std::optional<LiveBlock> take_block(const TraceEvent& event);
+    [[nodiscard]] std::optional<LiveBlock> take_block(uint64_t address, format::EventKind released_by);
     static void remember(StreamState& stream, const PendingRelease& pending);
     void revive(PendingRelease& pending, uint64_t address);
     [[nodiscard]] Mismatch& mismatch_of(const LiveBlock& block, format::EventKind released_by);

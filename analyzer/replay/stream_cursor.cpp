@@ -11,6 +11,15 @@ uint64_t StreamCursor::first_stamp() const
 
 bool StreamCursor::next()
 {
+    if (next_buffer_ == 0 && !stream_->buffers.empty())
+        // What is folded already is read for its stacks alone.
+        for (uint32_t i = 0; i < stream_->folded_events; ++i)
+            if (!next_decoded()) return false;
+    return next_decoded();
+}
+
+bool StreamCursor::next_decoded()
+{
     format::DecodedEvent decoded;
     for (;;) {
         while (!decoder_ || decoder_->events_left() == 0)

@@ -46,6 +46,7 @@ public:
     [[nodiscard]] const Stream& stream() const { return *stream_; }
 
 private:
+    [[nodiscard]] bool next_decoded();
     [[nodiscard]] bool open_next_buffer();
     void give_up_buffer(const std::string& what, uint64_t lost_events);
     void close();

@@ -91,6 +91,8 @@ struct TraceInfo {
     std::vector<std::pair<int64_t, int64_t>> paused; // [from, to): recording was off by the user's wish
     uint32_t depth_limit = 0;
     uint64_t file_bytes = 0;
+    uint64_t ring_bytes = 0;          // the bound of the file; 0: none
+    std::optional<int64_t> folded_ns; // events up to here are no longer in the file: folded
     uint64_t writer_cpu_ns = 0;
     uint64_t libunwind_stacks = 0;            // stacks that the preload's own unwinder left to libunwind
     uint64_t verified_stacks = 0;             // compared with libunwind's

@@ -10,7 +10,6 @@ TraceFacts read_trace_facts(const std::filesystem::path& trace, const ReplayOpti
         facts.version_major = contents.header.version_major;
         facts.version_minor = contents.header.version_minor;
         facts.slot_bytes = contents.header.slot_bytes;
-        facts.ring_bytes = contents.header.ring_bytes;
         facts.slots = std::move(contents.slots);
         facts.unused_slots = contents.unused_slots;
     }

@@ -30,7 +30,6 @@ struct TraceFacts {
     uint16_t version_major = 0;
     uint16_t version_minor = 0;
     uint32_t slot_bytes = 0;
-    uint64_t ring_bytes = 0; // 0: unbounded
     std::vector<ModuleFacts> modules;
     std::vector<Thread> threads;
     std::vector<DifferenceFacts> differences;

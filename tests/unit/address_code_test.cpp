@@ -31,7 +31,7 @@ std::vector<uint8_t> coded(const std::vector<uint64_t>& addresses)
 // What a reader makes of codes; shorter where it finds them damaged.
 std::vector<uint64_t> decoded(const std::vector<uint8_t>& bytes, size_t count, uint16_t version_major = kVersionMajor)
 {
-    AddressDecoder decoder(version_major, static_cast<uint32_t>(count));
+    AddressDecoder<> decoder(version_major, static_cast<uint32_t>(count));
     const uint8_t* at = bytes.data();
     std::vector<uint64_t> addresses;
     for (uint64_t address = 0; addresses.size() < count; addresses.push_back(address))

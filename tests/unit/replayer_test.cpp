@@ -1,4 +1,4 @@
-#include "analyzer/replay/families.hpp"
+#include "format/families.hpp"
 #include "tests/unit/replay_helpers.hpp"
 
 #include <doctest/doctest.h>
@@ -201,7 +201,7 @@ TEST_CASE("every allocation may be released by its own family alone")
     const auto allowed = [&](leak::format::EventKind allocated) {
         std::vector<leak::format::EventKind> result;
         for (const auto released : releases)
-            if (same_family(allocated, released)) result.push_back(released);
+            if (leak::format::same_family(allocated, released)) result.push_back(released);
         return result;
     };
     using Kinds = std::vector<leak::format::EventKind>;

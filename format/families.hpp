@@ -5,17 +5,17 @@
 
 #include "format/event.hpp"
 
-namespace leak::analyzer {
+namespace leak::format {
 
-[[nodiscard]] constexpr bool is_aligned_c_allocation(format::EventKind kind)
+[[nodiscard]] constexpr bool is_aligned_c_allocation(EventKind kind)
 {
-    return kind >= format::EventKind::posix_memalign_ && kind <= format::EventKind::pvalloc_;
+    return kind >= EventKind::posix_memalign_ && kind <= EventKind::pvalloc_;
 }
 
 // Whether a block of `allocated` is released as it must be by `released`; both are kinds of heap events.
-[[nodiscard]] constexpr bool same_family(format::EventKind allocated, format::EventKind released)
+[[nodiscard]] constexpr bool same_family(EventKind allocated, EventKind released)
 {
-    using enum format::EventKind;
+    using enum EventKind;
     switch (allocated) {
     case new_:
         return released == delete_;
@@ -34,4 +34,4 @@ namespace leak::analyzer {
     return released == free_ || released == free_sized_ || released == realloc_release;
 }
 
-} // namespace leak::analyzer
+} // namespace leak::format

@@ -1,0 +1,194 @@
+#include "analyzer/decode/carried.hpp"
+
+#include "format/checksum.hpp"
+#include "format/chunk.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace leak::analyzer {
+
+using format::CarriedBlock;
+using format::CarriedDecoder;
+using format::CarriedHeader;
+using format::EventKind;
+
+namespace {
+
+[[nodiscard]] EventKind kind_of(CarriedDecoder& from)
+{
+    const uint64_t number = from.get();
+    if (number >= format::kEventKindCount) from.refuse();
+    return static_cast<EventKind>(number & format::kOpKindMask);
+}
+
+// Numbers of which this version knows as many as `known` holds; more are skipped, fewer leave the rest 0.
+void read_numbers(CarriedDecoder& from, std::span<uint64_t> known)
+{
+    const uint64_t count = from.get_count();
+    for (uint64_t i = 0; i < count && from.is_sound(); ++i) {
+        const uint64_t number = from.get();
+        if (i < known.size()) known[i] = number;
+    }
+}
+
+// Calls read(item) for each item of a list.
+template <typename Item, typename Read> void read_list(CarriedDecoder& from, std::vector<Item>& items, Read&& read)
+{
+    for (uint64_t left = from.get_count(); left > 0 && from.is_sound(); --left) read(items.emplace_back());
+}
+
+void read_stacks(CarriedDecoder& from, CarriedState& state)
+{
+    state.nodes.emplace_back();
+    read_list(from, state.nodes, [&](CarriedState::Node& node) {
+        const uint64_t back = from.get();
+        if (back == 0 || back > state.nodes.size() - 1) return from.refuse();
+        node.caller = static_cast<uint32_t>(state.nodes.size() - 1 - back);
+        node.pc_id = from.get32();
+    });
+    uint64_t count = from.get_count();
+    const uint64_t numbers = from.get_count();
+    for (uint64_t node = 0; count > 0 && from.is_sound(); --count) {
+        node += from.get();
+        CarriedState::Stack& stack = state.stacks.emplace_back();
+        if (node >= state.nodes.size()) return from.refuse();
+        stack.node = static_cast<uint32_t>(node);
+        uint64_t values[format::kCarriedStackNumbers] = {};
+        for (uint64_t i = 0; i < numbers && from.is_sound(); ++i) {
+            const uint64_t value = from.get();
+            if (i < std::size(values)) values[i] = value;
+        }
+        stack.numbers = {values[0], values[1], values[2], values[3], values[4], values[5]};
+    }
+}
+
+void read_blocks(CarriedDecoder& from, CarriedState& state, std::vector<CarriedBlock>& blocks, bool in_order)
+{
+    CarriedBlock before;
+    read_list(from, blocks, [&](CarriedBlock& block) {
+        block = from.get_block(in_order ? before : CarriedBlock{});
+        if (block.stack >= state.nodes.size()) from.refuse();
+        before = block;
+    });
+}
+
+void read_streams(CarriedDecoder& from, CarriedState& state)
+{
+    read_list(from, state.streams, [&](CarriedState::Stream& stream) {
+        stream.thread = from.get32();
+        stream.level = from.get32();
+        stream.sequence = from.get();
+        stream.events = from.get32();
+        const uint64_t pending = from.get();
+        stream.last_was_realloc_release = (pending & 1) != 0;
+        for (uint64_t left = pending >> 1; left > 0 && from.is_sound(); --left) {
+            const uint64_t flags = from.get();
+            CarriedState::Pending& one = stream.pending.emplace_back();
+            one.mismatched = (flags & 2) != 0;
+            one.valid = (flags & 1) != 0;
+            if ((flags & 4) != 0)
+                one.block = from.get_block({});
+            else
+                one.block.address = from.get();
+            if (one.block.stack >= state.nodes.size()) from.refuse();
+        }
+        if (stream.last_was_realloc_release && stream.pending.empty()) from.refuse();
+    });
+    read_list(from, state.unmapped, [&](auto& unmapped) {
+        unmapped.first = from.get32();
+        unmapped.second = from.get_block({});
+        if (unmapped.first >= state.streams.size() || unmapped.second.stack >= state.nodes.size()) from.refuse();
+    });
+}
+
+void read_state(CarriedDecoder& from, CarriedState& state)
+{
+    read_numbers(from, state.totals);
+    read_numbers(from, state.events_by_kind);
+    read_stacks(from, state);
+    read_blocks(from, state, state.blocks, true);
+    read_blocks(from, state, state.blocks, true);
+    read_blocks(from, state, state.ranges, false);
+    read_streams(from, state);
+    read_list(from, state.last_allocation, [&](uint64_t& address) { address = from.get(); });
+    read_list(from, state.mismatches, [&](CarriedState::Mismatch& mismatch) {
+        mismatch.node = from.get32();
+        mismatch.allocated_by = kind_of(from);
+        mismatch.released_by = kind_of(from);
+        mismatch.blocks = from.get();
+        mismatch.bytes = from.get();
+        if (mismatch.node >= state.nodes.size()) from.refuse();
+    });
+    read_list(from, state.unknown_releases, [&](CarriedState::Release& release) {
+        release.address = from.get();
+        release.thread = from.get32();
+        release.kind = kind_of(from);
+    });
+    read_list(from, state.unknown_ranges, [&](CarriedState::Range& range) {
+        range.address = from.get();
+        range.bytes = from.get();
+    });
+    // What follows is a newer version's.
+}
+
+// The parts, decompressed, one behind the other. What is wrong is said at its offset.
+[[nodiscard]] bool join_parts(const FileReader& file, const std::vector<CarriedPart>& parts,
+                              std::vector<std::byte>& all, DamageLog& damage)
+{
+    std::vector<uint64_t> memory(format::Decompressor::memory_bytes() / sizeof(uint64_t));
+    format::Decompressor decompressor;
+    if (!decompressor.init(std::as_writable_bytes(std::span(memory)))) throw std::bad_alloc();
+    std::vector<std::byte> compressed;
+    for (const CarriedPart& part : parts) {
+        compressed.resize(part.header.compressed_bytes);
+        const size_t at = all.size();
+        all.resize(at + std::min(part.header.plain_bytes, format::kMaxCarriedPartBytes));
+        const char* fault = "the file ends inside it";
+        if (file.read_at(part.offset + sizeof part.header, compressed) == compressed.size())
+            fault = decompressor.decompress(compressed, std::span(all).subspan(at));
+        if (fault == nullptr) continue;
+        damage.add(part.offset, std::string("a part of the carried state can't be read: ") + fault);
+        return false;
+    }
+    return true;
+}
+
+} // namespace
+
+std::optional<format::CarriedRef> carried_ref(const format::FileHeader& header)
+{
+    if (header.carried_index > 1) return std::nullopt;
+    const format::CarriedRef& reference = header.carried[header.carried_index];
+    if (reference.number == 0 || LEAK_CHECKSUM_UP_TO(reference, checksum) != reference.checksum) return std::nullopt;
+    return reference;
+}
+
+std::optional<CarriedState> read_carried(const FileReader& file, const format::CarriedRef& reference,
+                                         std::vector<CarriedPart> parts, DamageLog& damage)
+{
+    std::erase_if(parts, [&](const CarriedPart& part) { return part.header.number != reference.number; });
+    std::ranges::sort(parts, {}, [](const CarriedPart& part) { return part.header.part; });
+    bool is_whole = parts.size() == reference.parts;
+    for (size_t i = 0; i < parts.size(); ++i) is_whole = is_whole && parts[i].header.part == i;
+    if (!is_whole) {
+        damage.add(format::kFileHeaderOffset,
+                   "parts of the carried state are missing: blocks and totals from before it "
+                   "are unknown");
+        return std::nullopt;
+    }
+    std::vector<std::byte> bytes;
+    if (!join_parts(file, parts, bytes, damage)) return std::nullopt;
+    CarriedState state;
+    state.number = reference.number;
+    state.stamp = reference.stamp;
+    CarriedDecoder decoder(bytes);
+    if (bytes.size() != reference.bytes) decoder.refuse();
+    read_state(decoder, state);
+    if (decoder.is_sound()) return state;
+    damage.add(parts.empty() ? format::kFileHeaderOffset : parts.front().offset,
+               "the carried state is damaged: blocks and totals from before it are unknown");
+    return std::nullopt;
+}
+
+} // namespace leak::analyzer

@@ -1,0 +1,164 @@
+// The carried state: what the events were worth that were folded, because the ring needed their room.
+//
+// A stream of varints, cut into parts anywhere, each part compressed by itself. CarriedEncoder writes it without
+// allocation, in the host; CarriedDecoder reads it and trusts nothing. The order of the items is FORMAT.md's,
+// section 8.
+#pragma once
+
+#include "format/event.hpp"
+#include "format/layout.hpp"
+#include "format/varint.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace leak::format {
+
+// A block or mapped range that was live when the last event was folded.
+struct CarriedBlock {
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+    uint64_t stamp = 0;  // of its allocation
+    uint32_t stack = 0;  // number of a stack node
+    uint32_t thread = 0; // index
+    EventKind kind = EventKind::none;
+    uint8_t alignment_log2 = 0;
+    bool truncated = false; // the stack
+};
+
+// How many numbers there are of each: a reader takes what it knows and skips the rest.
+enum class CarriedTotal : uint32_t {
+    allocations,
+    releases,
+    allocated_bytes,
+    live_bytes,
+    peak_bytes,
+    peak_stamp,
+    temporary_allocations,
+    unmatched_releases,
+    replaced_blocks,
+    mismatches,
+    peak_mapped_bytes,
+    last_stamp, // of the last event that was folded
+    count,
+};
+inline constexpr uint32_t kCarriedTotals = static_cast<uint32_t>(CarriedTotal::count);
+
+// What is known of a stack since the start.
+struct CarriedStack {
+    uint64_t allocations = 0; // heap blocks and mapped ranges
+    uint64_t allocated_bytes = 0;
+    uint64_t releases = 0; // of heap blocks
+    uint64_t released_bytes = 0;
+    uint64_t temporary_allocations = 0;
+    uint64_t peak_bytes = 0; // most live bytes of heap blocks at any time
+};
+inline constexpr uint32_t kCarriedStackNumbers = 6;
+
+// Puts numbers into `buffer` and calls sink.part(bytes) whenever it holds a part.
+template <typename Sink> class CarriedEncoder {
+public:
+    // buffer: at least kMaxCarriedPartBytes + 64.
+    CarriedEncoder(std::span<std::byte> buffer, Sink& sink) noexcept
+        : begin_(reinterpret_cast<uint8_t*>(buffer.data())), at_(begin_), sink_(sink)
+    {
+    }
+
+    void put(uint64_t number) noexcept
+    {
+        at_ = put_varint(at_, number);
+        if (static_cast<size_t>(at_ - begin_) > kMaxCarriedPartBytes - 2 * kMaxVarintBytes) flush();
+    }
+    template <typename... Numbers> void put_all(Numbers... numbers) noexcept { (put(numbers), ...); }
+
+    // The blocks of a list in turn; `before` is the one before, or an empty one. Stamps don't decrease.
+    void put_block(const CarriedBlock& block, const CarriedBlock& before) noexcept
+    {
+        put(block.stamp - before.stamp);
+        put(zigzag(static_cast<int64_t>(block.address - before.address)));
+        put(block.bytes);
+        put(uint64_t{block.stack} << 1 | (block.truncated ? 1 : 0));
+        put(block.thread);
+        put(uint64_t{static_cast<uint8_t>(block.kind)} << 1 | (block.alignment_log2 != 0 ? 1 : 0));
+        if (block.alignment_log2 != 0) put(block.alignment_log2);
+    }
+
+    // After the last number.
+    void flush() noexcept
+    {
+        if (at_ != begin_)
+            sink_.part(std::span(reinterpret_cast<std::byte*>(begin_), static_cast<size_t>(at_ - begin_)));
+        bytes_ += static_cast<uint64_t>(at_ - begin_);
+        at_ = begin_;
+    }
+    [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
+
+private:
+    uint8_t* begin_;
+    uint8_t* at_;
+    uint64_t bytes_ = 0;
+    Sink& sink_;
+};
+
+class CarriedDecoder {
+public:
+    explicit CarriedDecoder(std::span<const std::byte> bytes) noexcept
+        : at_(reinterpret_cast<const uint8_t*>(bytes.data())), end_(at_ + bytes.size())
+    {
+    }
+
+    // 0 from the first number on that can't be read; is_sound() tells.
+    uint64_t get() noexcept
+    {
+        uint64_t number = 0;
+        if (!is_sound_ || !get_varint(at_, end_, number)) {
+            is_sound_ = false;
+            return 0;
+        }
+        return number;
+    }
+    // A number of items that follow, each of at least one byte.
+    uint64_t get_count() noexcept
+    {
+        const uint64_t count = get();
+        if (count <= static_cast<uint64_t>(end_ - at_)) return count;
+        is_sound_ = false;
+        return 0;
+    }
+    [[nodiscard]] CarriedBlock get_block(const CarriedBlock& before) noexcept
+    {
+        CarriedBlock block;
+        block.stamp = before.stamp + get();
+        block.address = before.address + static_cast<uint64_t>(unzigzag(get()));
+        block.bytes = get();
+        const uint64_t stack = get();
+        block.stack = narrow(stack >> 1);
+        block.truncated = (stack & 1) != 0;
+        block.thread = narrow(get());
+        const uint64_t kind = get();
+        block.kind = static_cast<EventKind>(kind >> 1 & kOpKindMask);
+        if (kind >> 1 > kOpKindMask || !has_stack(block.kind)) is_sound_ = false;
+        if ((kind & 1) != 0) block.alignment_log2 = static_cast<uint8_t>(get());
+        return block;
+    }
+    // A number that must be below 2^32.
+    uint32_t get32() noexcept { return narrow(get()); }
+    void refuse() noexcept { is_sound_ = false; }
+
+    [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
+    [[nodiscard]] bool is_at_end() const noexcept { return at_ == end_; }
+
+private:
+    uint32_t narrow(uint64_t number) noexcept
+    {
+        if (number > UINT32_MAX) is_sound_ = false;
+        return static_cast<uint32_t>(number);
+    }
+
+    const uint8_t* at_;
+    const uint8_t* end_;
+    bool is_sound_ = true;
+};
+
+} // namespace leak::format

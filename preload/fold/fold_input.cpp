@@ -1,0 +1,343 @@
+#include "preload/fold/fold_input.hpp"
+
+#include "format/checksum.hpp"
+#include "preload/tracer.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace leak::preload {
+
+using format::EventChunkHeader;
+using format::kColumnCount;
+using format::kSlotBytes;
+
+// Reads one stream's buffers, one after the other.
+class FoldCursor {
+public:
+    FoldCursor(FoldInput& input, const FoldBuffer* first, const FoldBuffer* end) noexcept
+        : input_(input), next_(first), end_(end), stream_(first->stream), first_stamp_(first->base_stamp)
+    {
+    }
+
+    [[nodiscard]] const FoldEvent& event() const noexcept { return event_; }
+    [[nodiscard]] bool is_open() const noexcept { return is_open_; }
+    // Of the event; before the first one, a stamp that it is not before.
+    [[nodiscard]] uint64_t stamp() const noexcept { return is_open_ ? event_.stamp : first_stamp_; }
+    [[nodiscard]] uint64_t rank() const noexcept
+    {
+        const FoldState::StreamState& stream = input_.state_.stream(stream_);
+        const bool is_release = is_heap_release(event_.kind) || is_unmapping(event_.kind);
+        const uint64_t kind = !is_open_ ? 0 : is_release ? 1 : 2;
+        return kind << 62 | uint64_t{stream.thread} << 8 | stream.level;
+    }
+
+    // Goes to the next event; false at the end, or where it can't be read.
+    [[nodiscard]] bool next() noexcept
+    {
+        while (left_ == 0)
+            if (!open_next()) return false;
+        is_open_ = true;
+        --left_;
+        return is_raw_ ? next_of_rows() : next_of_columns();
+    }
+
+    // The event is folded.
+    void note_done() noexcept
+    {
+        FoldState::StreamState& stream = input_.state_.stream(stream_);
+        stream.sequence = sequence_;
+        ++stream.events;
+        if (left_ != 0 || is_raw_) return; // there may come more
+        ++stream.sequence;
+        stream.events = 0;
+    }
+
+private:
+    using Decoder = format::BasicEventDecoder<MappedArray<uint64_t>, MappedArray<uint32_t>>;
+
+    [[nodiscard]] bool fail() noexcept
+    {
+        input_.is_sound_ = false;
+        return false;
+    }
+
+    [[nodiscard]] bool open_next() noexcept
+    {
+        if (next_ == end_) return false;
+        const FoldBuffer& buffer = *next_++;
+        FoldState::StreamState& stream = input_.state_.stream(stream_);
+        sequence_ = buffer.sequence;
+        is_raw_ = buffer.is_raw;
+        left_ = buffer.event_count;
+        stack_ = 0;
+        numbered_.clear();
+        if (is_raw_)
+            rows_ = format::RowReader({input_.copies_.begin() + buffer.offset, buffer.bytes}, left_, buffer.base_stamp);
+        else if (!open_chunk(buffer))
+            return fail();
+        if (stream.sequence != sequence_) {
+            stream.sequence = sequence_;
+            stream.events = 0;
+        }
+        // What is folded already is read for its stacks.
+        for (uint32_t i = stream.events; i > 0; --i) {
+            if (left_ == 0) return fail();
+            --left_;
+            if (!(is_raw_ ? next_of_rows() : next_of_columns())) return false;
+        }
+        if (left_ == 0 && !is_raw_) {
+            ++stream.sequence;
+            stream.events = 0;
+        }
+        return true;
+    }
+
+    [[nodiscard]] bool open_chunk(const FoldBuffer& buffer) noexcept
+    {
+        const size_t bytes = sizeof(EventChunkHeader) + buffer.bytes;
+        if (!input_.compressed_.resize(bytes)) return false;
+        std::byte* const from = input_.compressed_.begin();
+        if (os::read_at(input_.fd_, from, bytes, buffer.offset) != static_cast<long>(bytes)) return false;
+        EventChunkHeader header{};
+        std::memcpy(&header, from, sizeof header);
+        uint64_t all = 0;
+        for (const uint32_t column : header.column_bytes) all += column;
+        if (header.event_count != buffer.event_count || header.stream_sequence != buffer.sequence ||
+            all > format::kMaxColumnBytes || !columns_.resize(all) ||
+            input_.decompressor_.decompress({from + sizeof header, buffer.bytes}, {columns_.begin(), all}) != nullptr)
+            return false;
+        Decoder::Columns columns;
+        const auto* at = reinterpret_cast<const uint8_t*>(columns_.begin());
+        for (uint32_t c = 0; c < kColumnCount; ++c) {
+            columns[c] = {at, header.column_bytes[c]};
+            at += header.column_bytes[c];
+        }
+        decoder_ = Decoder(columns, header.base_stamp, header.event_count, format::kVersionMajor);
+        return true;
+    }
+
+    [[nodiscard]] bool next_of_columns() noexcept
+    {
+        format::DecodedEvent read;
+        if (!decoder_.next(read)) return fail();
+        take(read.kind, read.stamp, read.address, read.size, read.extra, read.truncated);
+        if (!has_stack(read.kind)) return true;
+        if (read.stack_number != format::DecodedEvent::kNoNumber) {
+            stack_ = numbered_[read.stack_number];
+        } else {
+            change_stack(read.pop_count, read.pushed.data(), static_cast<uint32_t>(read.pushed.size()));
+            if (read.has_change) numbered_.push_back(stack_);
+        }
+        event_.stack = stack_;
+        return true;
+    }
+
+    [[nodiscard]] bool next_of_rows() noexcept
+    {
+        format::EventFields read;
+        if (rows_.next(read, ids_) != nullptr) return fail();
+        take(read.kind, read.stamp, read.address, read.size, read.extra, read.stack.truncated);
+        if (!has_stack(read.kind)) return true;
+        change_stack(read.stack.pop_count, ids_.data(), read.stack.push_count);
+        event_.stack = stack_;
+        return true;
+    }
+
+    void take(format::EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t extra,
+              bool truncated) noexcept
+    {
+        const uint32_t thread = input_.state_.stream(stream_).thread;
+        event_ = {kind, extra, truncated, stamp, address, size, 0, thread, stream_};
+    }
+
+    void change_stack(uint32_t pops, const uint32_t* pushed, uint32_t pushes) noexcept
+    {
+        StackTree& stacks = input_.state_.stacks();
+        for (; pops > 0; --pops) stack_ = stacks.caller(stack_);
+        for (uint32_t i = 0; i < pushes; ++i) stack_ = stacks.child(stack_, pushed[i]);
+    }
+
+    FoldInput& input_;
+    const FoldBuffer* next_;
+    const FoldBuffer* end_;
+    uint32_t stream_;
+    uint64_t first_stamp_;
+    uint64_t sequence_ = 0; // of the open buffer
+    uint32_t left_ = 0;     // events of it behind the one at hand
+    bool is_raw_ = false;
+    bool is_open_ = false;
+    FoldEvent event_{};
+    uint32_t stack_ = 0; // node of the last stack
+    MappedArray<uint32_t> numbered_;
+    MappedArray<std::byte> columns_;
+    Decoder decoder_{{}, 0, 0, format::kVersionMajor};
+    format::RowReader rows_{{}, 0, 0};
+    format::RowReader::Ids ids_;
+};
+
+bool FoldInput::begin(int fd, uint64_t last_stamp) noexcept
+{
+    fd_ = fd;
+    last_stamp_ = last_stamp;
+    if (!decompressor_memory_.resize(format::Decompressor::memory_bytes()) ||
+        !decompressor_.init({decompressor_memory_.begin(), decompressor_memory_.size()}))
+        return false;
+    copy_raw_buffers();
+    return list_chunks() && arrange() && open_cursors();
+}
+
+// Before the chunks are looked for: a buffer is freed when its chunk is in the file.
+void FoldInput::copy_raw_buffers() noexcept
+{
+    for (uint32_t i = 0; i < g_tracer.pool.count(); ++i) {
+        const format::RawBufferHeader& from = *g_tracer.pool.at(i).header;
+        const uint32_t generation =
+            std::atomic_ref(const_cast<uint32_t&>(from.generation)).load(std::memory_order_acquire);
+        const uint64_t written = std::atomic_ref(const_cast<uint64_t&>(from.written)).load(std::memory_order_acquire);
+        const bool is_free = from.state == format::BufferState::free;
+        const uint64_t base_stamp = from.base_stamp;
+        if ((generation & 1) != 0 || is_free || base_stamp > last_stamp_) continue;
+        const uint64_t rows_end = format::rows_end(written);
+        if (rows_end < sizeof from || rows_end > format::frame_bytes(from.frame)) continue;
+        const uint64_t bytes = rows_end - sizeof from;
+        const size_t at = copies_.size();
+        const uint32_t thread = from.thread_index;
+        const uint32_t level = from.level;
+        const uint64_t sequence = from.stream_sequence;
+        if (!copies_.resize(at + format::align8(bytes))) return;
+        std::memcpy(copies_.begin() + at, &from + 1, bytes);
+        std::atomic_thread_fence(std::memory_order_acquire);
+        if (std::atomic_ref(const_cast<uint32_t&>(from.generation)).load(std::memory_order_relaxed) != generation) {
+            static_cast<void>(copies_.resize(at));
+            continue;
+        }
+        buffers_.push_back({state_.stream_of(thread, level), format::row_count(written), sequence, base_stamp, at,
+                            static_cast<uint32_t>(bytes), true});
+    }
+}
+
+bool FoldInput::list_chunks() noexcept
+{
+    MappedArray<std::byte> slot;
+    if (!slot.resize(kSlotBytes)) return false;
+    for (uint32_t i = 0; i < g_tracer.file.ring().slots(); ++i) {
+        if (!g_tracer.file.ring().may_have_events_before(i, last_stamp_)) continue;
+        if (os::read_at(fd_, slot.begin(), kSlotBytes, uint64_t{i} * kSlotBytes) != kSlotBytes) return false;
+        for (uint64_t at = sizeof(format::SlotHeader); at + sizeof(EventChunkHeader) <= kSlotBytes;) {
+            EventChunkHeader header{};
+            std::memcpy(&header, slot.begin() + at, sizeof header);
+            const uint64_t frame = format::frame_bytes(header.frame);
+            if (header.frame.magic == format::kFrameMagic && header.frame.kind == format::FrameKind::events) {
+                if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) return false;
+                if (header.base_stamp <= last_stamp_)
+                    buffers_.push_back({state_.stream_of(header.thread_index, header.level), header.event_count,
+                                        header.stream_sequence, header.base_stamp, uint64_t{i} * kSlotBytes + at,
+                                        header.compressed_bytes, false});
+                at += frame + header.compressed_bytes;
+            } else if (header.frame.magic == format::kPaddingMagic && frame != 0) {
+                at += frame;
+            } else {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+// Sorts the buffers, leaves out what is folded and what is there twice, and sees that no buffer is missing.
+bool FoldInput::arrange() noexcept
+{
+    if (buffers_.out_of_memory() || copies_.out_of_memory() || state_.out_of_memory()) return false;
+    std::sort(buffers_.begin(), buffers_.end(), [](const FoldBuffer& a, const FoldBuffer& b) {
+        if (a.stream != b.stream) return a.stream < b.stream;
+        if (a.sequence != b.sequence) return a.sequence < b.sequence;
+        return a.is_raw < b.is_raw;
+    });
+    size_t kept = 0;
+    for (const FoldBuffer& buffer : buffers_) {
+        uint64_t expected = state_.stream(buffer.stream).sequence;
+        if (kept > 0 && buffers_[kept - 1].stream == buffer.stream) {
+            expected = buffers_[kept - 1].sequence + 1;
+            if (buffer.sequence + 1 == expected) continue; // the raw buffer that became the chunk
+        }
+        if (buffer.sequence < expected) continue;
+        if (buffer.sequence > expected) return false;
+        buffers_[kept++] = buffer;
+    }
+    return buffers_.resize(kept);
+}
+
+bool FoldInput::open_cursors() noexcept
+{
+    for (size_t i = 0; i < buffers_.size(); ++i)
+        if (i == 0 || buffers_[i - 1].stream != buffers_[i].stream) ++cursor_count_;
+    if (cursor_count_ == 0) return true;
+    cursor_bytes_ = cursor_count_ * sizeof(FoldCursor);
+    cursors_ = static_cast<FoldCursor*>(os::map_memory(cursor_bytes_));
+    if (cursors_ == nullptr) {
+        cursor_count_ = 0;
+        return false;
+    }
+    size_t cursor = 0;
+    for (size_t from = 0; from < buffers_.size();) {
+        size_t to = from + 1;
+        while (to < buffers_.size() && buffers_[to].stream == buffers_[from].stream) ++to;
+        new (&cursors_[cursor]) FoldCursor(*this, buffers_.begin() + from, buffers_.begin() + to);
+        heap_.push_back(static_cast<uint32_t>(cursor++));
+        from = to;
+    }
+    if (heap_.out_of_memory()) return false;
+    for (size_t i = heap_.size() / 2; i-- > 0;) sift(i);
+    return true;
+}
+
+bool FoldInput::is_before(uint32_t a, uint32_t b) const noexcept
+{
+    const uint64_t stamp_a = cursors_[a].stamp();
+    const uint64_t stamp_b = cursors_[b].stamp();
+    return stamp_a != stamp_b ? stamp_a < stamp_b : cursors_[a].rank() < cursors_[b].rank();
+}
+
+void FoldInput::sift(size_t at) noexcept
+{
+    for (;;) {
+        size_t first = at;
+        for (size_t child = 2 * at + 1; child < 2 * at + 3 && child < heap_.size(); ++child)
+            if (is_before(heap_[child], heap_[first])) first = child;
+        if (first == at) return;
+        std::swap(heap_[at], heap_[first]);
+        at = first;
+    }
+}
+
+bool FoldInput::next(FoldEvent& event) noexcept
+{
+    for (;;) {
+        if (heap_.empty() || !is_sound_) return false;
+        FoldCursor& first = cursors_[heap_[0]];
+        if (first.is_open()) {
+            if (first.stamp() > last_stamp_) return false;
+            event = first.event();
+            first.note_done();
+        }
+        const bool was_open = first.is_open();
+        if (!first.next()) {
+            heap_[0] = heap_.back();
+            heap_.pop_back();
+        }
+        if (!heap_.empty()) sift(0);
+        if (was_open) return is_sound_;
+    }
+}
+
+void FoldInput::end() noexcept
+{
+    for (size_t i = 0; i < cursor_count_; ++i) cursors_[i].~FoldCursor();
+    if (cursors_ != nullptr) os::unmap(cursors_, cursor_bytes_);
+    cursors_ = nullptr;
+    cursor_count_ = 0;
+}
+
+} // namespace leak::preload

@@ -1,0 +1,75 @@
+// The events to be folded, in the order in which they happened: the merge, up to a stamp, of what the file's event
+// slots and raw buffers hold.
+//
+// One thread, which reads while others record and compress: raw buffers are copied (and skipped when they were taken
+// into use meanwhile: then their events are in a chunk), and chunks stay as they are until this fold frees their slots.
+// Events that are recorded after the copy are later than the stamp, or nothing that was recorded depends on them: a
+// hook that has its stamp and not yet its row has not returned. Memory: the copies, and one open buffer a stream.
+#pragma once
+
+#include "format/chunk.hpp"
+#include "format/event_decoder.hpp"
+#include "format/event_rows.hpp"
+#include "preload/fold/fold_state.hpp"
+
+namespace leak::preload {
+
+// A chunk, or the copy of a raw buffer.
+struct FoldBuffer {
+    uint32_t stream;
+    uint32_t event_count;
+    uint64_t sequence;
+    uint64_t base_stamp;
+    uint64_t offset; // of a chunk in the file; of a copy in the memory of copies
+    uint32_t bytes;  // of the zstd frames; of the rows
+    bool is_raw;
+};
+
+class FoldCursor;
+
+class FoldInput {
+public:
+    explicit FoldInput(FoldState& state) noexcept : state_(state) {}
+    ~FoldInput() { end(); }
+    FoldInput(const FoldInput&) = delete;
+    FoldInput& operator=(const FoldInput&) = delete;
+
+    // Finds all events up to `last_stamp` that are not folded yet. fd: the trace file. False: no memory, or an event
+    // buffer is missing that must be somewhere.
+    [[nodiscard]] bool begin(int fd, uint64_t last_stamp) noexcept;
+
+    // Fills `event` with the next event; false when there is none left. The state knows then how far each stream is.
+    [[nodiscard]] bool next(FoldEvent& event) noexcept;
+
+    // Whether all of it could be read.
+    [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
+
+    // Gives the memory back.
+    void end() noexcept;
+
+private:
+    friend class FoldCursor;
+
+    void copy_raw_buffers() noexcept;
+    [[nodiscard]] bool list_chunks() noexcept;
+    [[nodiscard]] bool arrange() noexcept;
+    [[nodiscard]] bool open_cursors() noexcept;
+    void sift(size_t at) noexcept;
+    [[nodiscard]] bool is_before(uint32_t a, uint32_t b) const noexcept;
+
+    FoldState& state_;
+    int fd_ = -1;
+    uint64_t last_stamp_ = 0;
+    bool is_sound_ = true;
+    MappedArray<FoldBuffer> buffers_; // by stream and sequence, after arrange()
+    MappedArray<std::byte> copies_;
+    MappedArray<std::byte> compressed_; // of the chunk that is being opened
+    MappedArray<std::byte> decompressor_memory_;
+    format::Decompressor decompressor_;
+    FoldCursor* cursors_ = nullptr;
+    size_t cursor_count_ = 0;
+    size_t cursor_bytes_ = 0;
+    MappedArray<uint32_t> heap_; // cursors with events left; the earliest on top
+};
+
+} // namespace leak::preload

@@ -1,0 +1,258 @@
+#include "preload/fold/fold_state.hpp"
+
+#include "format/families.hpp"
+
+namespace leak::preload {
+
+using format::CarriedTotal;
+using format::EventKind;
+
+namespace {
+
+constexpr uint32_t kMostLevels = 4;
+
+[[nodiscard]] FoldBlock block_of(const FoldEvent& event) noexcept
+{
+    FoldBlock block{};
+    block.address = event.address;
+    block.bytes = (event.size < FoldBlock::kMostBytes ? event.size : FoldBlock::kMostBytes) & FoldBlock::kMostBytes;
+    block.kind = static_cast<uint8_t>(event.kind);
+    block.alignment_log2 = is_mapping(event.kind) ? 0 : event.extra;
+    block.stamp = event.stamp;
+    block.stack = event.stack;
+    block.thread = event.thread & INT32_MAX;
+    block.truncated = event.truncated ? 1 : 0;
+    return block;
+}
+
+} // namespace
+
+bool FoldState::init(bool has_parent) noexcept
+{
+    has_parent_ = has_parent;
+    return stacks_.init();
+}
+
+uint32_t FoldState::stream_of(uint32_t thread, uint32_t level) noexcept
+{
+    const size_t key = size_t{thread} * kMostLevels + level % kMostLevels;
+    while (stream_numbers_.size() <= key && !stream_numbers_.out_of_memory()) stream_numbers_.push_back(0);
+    while (last_allocation_.size() <= thread && !last_allocation_.out_of_memory()) last_allocation_.push_back(0);
+    if (stream_numbers_.size() <= key) return 0;
+    if (stream_numbers_[key] == 0) {
+        StreamState fresh{};
+        fresh.thread = thread;
+        fresh.level = level;
+        streams_.push_back(fresh);
+        stream_numbers_[key] = static_cast<uint32_t>(streams_.size());
+    }
+    return stream_numbers_[key] - 1;
+}
+
+void FoldState::apply(const FoldEvent& event) noexcept
+{
+    total(CarriedTotal::last_stamp) = event.stamp;
+    ++events_by_kind_[static_cast<size_t>(event.kind)];
+    streams_[event.stream].last_was_realloc_release = event.kind == EventKind::realloc_release;
+    if (is_heap_allocation(event.kind)) return allocate(event);
+    if (is_heap_release(event.kind)) return release_block(event);
+    if (is_mapping(event.kind)) return map(event);
+    if (is_unmapping(event.kind)) return unmap(event);
+    if (event.kind == EventKind::realloc_undo) return undo_realloc(event);
+    if (event.kind == EventKind::unmap_undo) return undo_unmap(event);
+}
+
+// -- Heap --
+
+void FoldState::allocate(const FoldEvent& event) noexcept
+{
+    const FoldBlock block = block_of(event);
+    ++total(CarriedTotal::allocations);
+    total(CarriedTotal::allocated_bytes) += block.bytes;
+    last_allocation_[event.thread] = block.address;
+    StackTree::Totals& stack = stacks_.totals_of(block.stack);
+    ++stack.numbers.allocations;
+    stack.numbers.allocated_bytes += block.bytes;
+    if (FoldBlock replaced; table_of(event.kind).put(block, replaced)) {
+        ++total(CarriedTotal::replaced_blocks);
+        drop_live(replaced);
+    }
+    add_live(block);
+}
+
+void FoldState::release_block(const FoldEvent& event) noexcept
+{
+    ++total(CarriedTotal::releases);
+    FoldBlock block{};
+    if (!take_block(event, block)) {
+        ++total(CarriedTotal::unmatched_releases);
+        if (has_parent_) unknown_releases_.push_back({event.address, event.thread, event.kind});
+        if (event.kind == EventKind::realloc_release) {
+            block.address = event.address;
+            remember(streams_[event.stream], {block, false, true});
+        }
+        return;
+    }
+    drop_live(block);
+    StackTree::Totals& stack = stacks_.totals_of(block.stack);
+    ++stack.numbers.releases;
+    stack.numbers.released_bytes += block.bytes;
+    const bool mismatched = !format::same_family(block.event_kind(), event.kind);
+    if (mismatched) {
+        ++total(CarriedTotal::mismatches);
+        Mismatch& mismatch = mismatch_of(block, event.kind);
+        ++mismatch.blocks;
+        mismatch.bytes += block.bytes;
+    }
+    uint64_t& last = last_allocation_[event.thread];
+    const bool own_last = last == event.address && block.thread == event.thread;
+    // A block that realloc moves lives on in another: that is no temporary.
+    if (own_last && event.kind != EventKind::realloc_release) {
+        ++total(CarriedTotal::temporary_allocations);
+        ++stack.numbers.temporary_allocations;
+    }
+    if (own_last) last = 0;
+    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {block, mismatched, true});
+}
+
+// leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
+bool FoldState::take_block(const FoldEvent& event, FoldBlock& block) noexcept
+{
+    if (event.kind == EventKind::custom_free) return custom_.take(event.address, block);
+    return heap_.take(event.address, block) || custom_.take(event.address, block);
+}
+
+void FoldState::remember(StreamState& stream, const StreamState::Pending& pending) noexcept
+{
+    if (stream.pending_count == StreamState::kMostPending) {
+        for (uint32_t i = 1; i < StreamState::kMostPending; ++i) stream.pending[i - 1] = stream.pending[i];
+        --stream.pending_count;
+    }
+    stream.pending[stream.pending_count++] = pending;
+}
+
+void FoldState::undo_realloc(const FoldEvent& event) noexcept
+{
+    StreamState& stream = streams_[event.stream];
+    for (uint32_t i = stream.pending_count; i-- > 0;)
+        if (stream.pending[i].valid && stream.pending[i].block.address == event.address)
+            return revive(stream.pending[i], event.address);
+}
+
+// Takes a release back, unless the address has another block by now: then it was a real one.
+void FoldState::revive(StreamState::Pending& pending, uint64_t address) noexcept
+{
+    pending.valid = false;
+    const FoldBlock& block = pending.block;
+    if (block.event_kind() == EventKind::none) {
+        --total(CarriedTotal::releases);
+        --total(CarriedTotal::unmatched_releases);
+        for (size_t i = unknown_releases_.size(); i-- > 0;) {
+            if (unknown_releases_[i].address != address) continue;
+            unknown_releases_.erase(i);
+            break;
+        }
+        return;
+    }
+    FoldBlocks& table = table_of(block.event_kind());
+    if (table.has(address)) return;
+    FoldBlock none;
+    table.put(block, none);
+    --total(CarriedTotal::releases);
+    StackTree::Totals& stack = stacks_.totals_of(block.stack);
+    --stack.numbers.releases;
+    stack.numbers.released_bytes -= block.bytes;
+    if (pending.mismatched) {
+        --total(CarriedTotal::mismatches);
+        Mismatch& mismatch = mismatch_of(block, EventKind::realloc_release);
+        --mismatch.blocks;
+        mismatch.bytes -= block.bytes;
+    }
+    add_live(block);
+}
+
+void FoldState::add_live(const FoldBlock& block) noexcept
+{
+    uint64_t& live = total(CarriedTotal::live_bytes);
+    live += block.bytes;
+    if (live > total(CarriedTotal::peak_bytes)) {
+        total(CarriedTotal::peak_bytes) = live;
+        total(CarriedTotal::peak_stamp) = total(CarriedTotal::last_stamp);
+    }
+    StackTree::Totals& stack = stacks_.totals_of(block.stack);
+    stack.live_bytes += block.bytes;
+    if (stack.live_bytes > stack.numbers.peak_bytes) stack.numbers.peak_bytes = stack.live_bytes;
+}
+
+void FoldState::drop_live(const FoldBlock& block) noexcept
+{
+    total(CarriedTotal::live_bytes) -= block.bytes;
+    stacks_.totals_of(block.stack).live_bytes -= block.bytes;
+}
+
+FoldState::Mismatch& FoldState::mismatch_of(const FoldBlock& block, EventKind released_by) noexcept
+{
+    for (Mismatch& mismatch : mismatches_)
+        if (mismatch.stack == block.stack && mismatch.allocated_by == block.event_kind() &&
+            mismatch.released_by == released_by)
+            return mismatch;
+    mismatches_.push_back({block.stack, block.event_kind(), released_by, 0, 0});
+    return mismatches_.out_of_memory() ? spare_mismatch_ : mismatches_.back();
+}
+
+// -- Mappings --
+
+void FoldState::map(const FoldEvent& event) noexcept
+{
+    const FoldBlock range = block_of(event);
+    StackTree::Totals& stack = stacks_.totals_of(range.stack);
+    ++stack.numbers.allocations;
+    stack.numbers.allocated_bytes += range.bytes;
+    if (has_parent_) note_unknown_range(range.address, range.bytes);
+    ranges_.map(range);
+    uint64_t& peak = total(CarriedTotal::peak_mapped_bytes);
+    if (ranges_.bytes() > peak) peak = ranges_.bytes();
+}
+
+void FoldState::unmap(const FoldEvent& event) noexcept
+{
+    for (size_t i = unmapped_.size(); i-- > 0;)
+        if (unmapped_[i].stream == event.stream) unmapped_.erase(i);
+    pieces_.clear();
+    if (ranges_.unmap(event.address, event.size, pieces_) != 0 && has_parent_)
+        note_unknown_range(event.address, event.size);
+    for (const FoldBlock& piece : pieces_) unmapped_.push_back({event.stream, piece});
+}
+
+void FoldState::undo_unmap(const FoldEvent& event) noexcept
+{
+    for (size_t i = 0; i < unmapped_.size(); ++i)
+        if (unmapped_[i].stream == event.stream) ranges_.restore(unmapped_[i].piece);
+    for (size_t i = unmapped_.size(); i-- > 0;)
+        if (unmapped_[i].stream == event.stream) unmapped_.erase(i);
+}
+
+// The parent's ranges have no place there any more.
+void FoldState::note_unknown_range(uint64_t address, uint64_t bytes) noexcept
+{
+    const UnknownRange range = {address, address + bytes};
+    for (UnknownRange& known : unknown_ranges_) {
+        if (known.end < range.begin || range.end < known.begin) continue;
+        if (range.begin < known.begin) known.begin = range.begin;
+        if (range.end > known.end) known.end = range.end;
+        return;
+    }
+    unknown_ranges_.push_back(range);
+}
+
+// -- Memory --
+
+bool FoldState::out_of_memory() const noexcept
+{
+    return heap_.out_of_memory() || custom_.out_of_memory() || ranges_.out_of_memory() || stacks_.out_of_memory() ||
+           streams_.out_of_memory() || stream_numbers_.out_of_memory() || last_allocation_.out_of_memory() ||
+           mismatches_.out_of_memory() || unmapped_.out_of_memory() || pieces_.out_of_memory() ||
+           unknown_releases_.out_of_memory() || unknown_ranges_.out_of_memory();
+}
+
+} // namespace leak::preload

@@ -1,0 +1,203 @@
+// What folded events were worth: the live blocks, the totals, and what the events behind them may still refer to.
+//
+// One thread. Memory: the live blocks and ranges, the distinct stacks, the threads and streams. It does with events
+// what the analyzer's Replayer does; tests compare the two. Blocks that a forked child has from its parent are not
+// known here: releases of unknown addresses are kept, for the reader who has the parent's trace.
+#pragma once
+
+#include "format/carried.hpp"
+#include "preload/fold/fold_blocks.hpp"
+#include "preload/fold/fold_ranges.hpp"
+#include "preload/fold/stack_tree.hpp"
+
+namespace leak::preload {
+
+struct FoldEvent {
+    format::EventKind kind;
+    uint8_t extra;
+    bool truncated;
+    uint64_t stamp;
+    uint64_t address;
+    uint64_t size;
+    uint32_t stack; // node of the tree; 0 unless has_stack(kind)
+    uint32_t thread;
+    uint32_t stream; // number, from stream_of()
+};
+
+class FoldState {
+public:
+    // A thread at one nesting level, and how far its events are folded.
+    struct StreamState {
+        uint32_t thread;
+        uint32_t level;
+        uint64_t sequence; // all buffers before this one, and
+        uint32_t events;   // so many of its events
+        bool last_was_realloc_release;
+        uint32_t pending_count;
+        // The latest reallocs that may still fail, newest last: a signal handler may realloc between a release and its
+        // undo.
+        struct Pending {
+            FoldBlock block; // of no kind: the release matched no block
+            bool mismatched;
+            bool valid; // not undone yet
+        };
+        static constexpr uint32_t kMostPending = 4;
+        Pending pending[kMostPending];
+    };
+
+    // has_parent: the process was forked from a traced one. False: no memory.
+    [[nodiscard]] bool init(bool has_parent) noexcept;
+
+    // The number of a stream, the same each time.
+    [[nodiscard]] uint32_t stream_of(uint32_t thread, uint32_t level) noexcept;
+    [[nodiscard]] StreamState& stream(uint32_t number) noexcept { return streams_[number]; }
+
+    [[nodiscard]] StackTree& stacks() noexcept { return stacks_; }
+    [[nodiscard]] size_t live_blocks() const noexcept { return heap_.size() + custom_.size() + ranges_.all().size(); }
+
+    void apply(const FoldEvent& event) noexcept;
+
+    // A push that found no memory has left the state wrong.
+    [[nodiscard]] bool out_of_memory() const noexcept;
+
+    // Writes the state. Sorts the blocks first.
+    template <typename Sink> void write(format::CarriedEncoder<Sink>& to) noexcept;
+
+private:
+    struct Mismatch {
+        uint32_t stack;
+        format::EventKind allocated_by;
+        format::EventKind released_by;
+        uint64_t blocks;
+        uint64_t bytes;
+    };
+    struct UnmappedPiece {
+        uint32_t stream;
+        FoldBlock piece;
+    };
+    struct UnknownRelease {
+        uint64_t address;
+        uint32_t thread;
+        format::EventKind kind;
+    };
+    struct UnknownRange {
+        uint64_t begin;
+        uint64_t end;
+    };
+
+    void allocate(const FoldEvent& event) noexcept;
+    void release_block(const FoldEvent& event) noexcept;
+    void undo_realloc(const FoldEvent& event) noexcept;
+    void map(const FoldEvent& event) noexcept;
+    void unmap(const FoldEvent& event) noexcept;
+    void undo_unmap(const FoldEvent& event) noexcept;
+
+    [[nodiscard]] bool take_block(const FoldEvent& event, FoldBlock& block) noexcept;
+    [[nodiscard]] FoldBlocks& table_of(format::EventKind allocated) noexcept
+    {
+        return allocated == format::EventKind::custom_alloc ? custom_ : heap_;
+    }
+    static void remember(StreamState& stream, const StreamState::Pending& pending) noexcept;
+    void revive(StreamState::Pending& pending, uint64_t address) noexcept;
+    [[nodiscard]] Mismatch& mismatch_of(const FoldBlock& block, format::EventKind released_by) noexcept;
+    void add_live(const FoldBlock& block) noexcept;
+    void drop_live(const FoldBlock& block) noexcept;
+    void note_unknown_range(uint64_t address, uint64_t bytes) noexcept;
+    [[nodiscard]] uint64_t& total(format::CarriedTotal which) noexcept { return totals_[static_cast<uint32_t>(which)]; }
+    template <typename Sink> void write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept;
+
+    bool has_parent_ = false;
+    uint64_t totals_[format::kCarriedTotals] = {};
+    uint64_t events_by_kind_[format::kEventKindCount] = {};
+    FoldBlocks heap_;
+    FoldBlocks custom_;
+    FoldRanges ranges_;
+    StackTree stacks_;
+    MappedArray<StreamState> streams_;
+    MappedArray<uint32_t> stream_numbers_;  // from 1, by thread and level
+    MappedArray<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
+    MappedArray<Mismatch> mismatches_;
+    Mismatch spare_mismatch_{};           // when there is no memory
+    MappedArray<UnmappedPiece> unmapped_; // by the last unmapping of each stream
+    MappedArray<FoldBlock> pieces_;       // of the unmapping at hand
+    MappedArray<UnknownRelease> unknown_releases_;
+    MappedArray<UnknownRange> unknown_ranges_;
+};
+
+template <typename Sink>
+void FoldState::write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept
+{
+    format::CarriedBlock before;
+    to.put(blocks.size());
+    for (const FoldBlock& block : blocks) {
+        const format::CarriedBlock carried = block.carried();
+        to.put_block(carried, before);
+        before = carried;
+    }
+}
+
+template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to) noexcept
+{
+    to.put(format::kCarriedTotals);
+    for (const uint64_t total : totals_) to.put(total);
+    to.put(format::kEventKindCount);
+    for (const uint64_t events : events_by_kind_) to.put(events);
+
+    const auto& nodes = stacks_.nodes();
+    to.put(nodes.size() - 1);
+    for (size_t i = 1; i < nodes.size(); ++i) to.put_all(i - nodes[i].caller, nodes[i].pc_id);
+    to.put_all(stacks_.stacks(), format::kCarriedStackNumbers);
+    size_t before_stack = 0;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+        if (nodes[i].totals == 0) continue;
+        const format::CarriedStack& numbers = stacks_.totals_at(nodes[i].totals).numbers;
+        to.put_all(i - before_stack, numbers.allocations, numbers.allocated_bytes, numbers.releases,
+                   numbers.released_bytes, numbers.temporary_allocations, numbers.peak_bytes);
+        before_stack = i;
+    }
+
+    heap_.sort();
+    write_blocks(to, heap_);
+    custom_.sort();
+    write_blocks(to, custom_);
+    // By address: their stamps go up and down.
+    to.put(ranges_.all().size());
+    for (const FoldBlock& range : ranges_.all()) {
+        const format::CarriedBlock carried = range.carried();
+        to.put_block(carried, {});
+    }
+
+    to.put(streams_.size());
+    for (const StreamState& stream : streams_) {
+        to.put_all(stream.thread, stream.level, stream.sequence, stream.events,
+                   uint64_t{stream.pending_count} << 1 | (stream.last_was_realloc_release ? 1 : 0));
+        for (uint32_t i = 0; i < stream.pending_count; ++i) {
+            const StreamState::Pending& pending = stream.pending[i];
+            const bool has_block = pending.block.event_kind() != format::EventKind::none;
+            to.put((has_block ? 4 : 0) | (pending.mismatched ? 2 : 0) | (pending.valid ? 1 : 0));
+            if (has_block)
+                to.put_block(pending.block.carried(), {});
+            else
+                to.put(pending.block.address);
+        }
+    }
+    to.put(unmapped_.size());
+    for (const UnmappedPiece& unmapped : unmapped_) {
+        to.put(unmapped.stream);
+        to.put_block(unmapped.piece.carried(), {});
+    }
+    to.put(last_allocation_.size());
+    for (const uint64_t address : last_allocation_) to.put(address);
+    to.put(mismatches_.size());
+    for (const Mismatch& mismatch : mismatches_)
+        to.put_all(mismatch.stack, static_cast<uint8_t>(mismatch.allocated_by),
+                   static_cast<uint8_t>(mismatch.released_by), mismatch.blocks, mismatch.bytes);
+    to.put(unknown_releases_.size());
+    for (const UnknownRelease& release : unknown_releases_)
+        to.put_all(release.address, release.thread, static_cast<uint8_t>(release.kind));
+    to.put(unknown_ranges_.size());
+    for (const UnknownRange& range : unknown_ranges_) to.put_all(range.begin, range.end - range.begin);
+    to.flush();
+}
+
+} // namespace leak::preload

@@ -1,0 +1,50 @@
+// Folds the oldest events of a full ring into the carried state, so that their slots can be used again.
+//
+// Used by whoever extends the file, one at a time: the writer, or without one a host thread under the growth lock. The
+// state lies in memory of its own, made when the ring is full for the first time.
+#pragma once
+
+#include "format/carried.hpp"
+#include "format/layout.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace leak::preload {
+
+class FoldState;
+class FoldInput;
+
+class Folder {
+public:
+    // fold(), if the ring is nearly full. False: there was nothing to do.
+    bool fold_if_due() noexcept;
+
+    // Folds. True: slots are free that were not before. False: the oldest slots are in use, this is called in the
+    // middle of a fold, or the trace has failed.
+    bool fold() noexcept;
+
+    [[nodiscard]] bool is_folding() const noexcept { return is_folding_; }
+
+    // In a forked child, when no hook is using it.
+    void reset() noexcept;
+
+private:
+    struct Plan {
+        uint64_t last_stamp = 0; // 0: nothing can be folded
+    };
+
+    [[nodiscard]] bool prepare() noexcept;
+    [[nodiscard]] Plan plan() noexcept;
+    [[nodiscard]] bool fold_up_to(uint64_t last_stamp) noexcept;
+    [[nodiscard]] bool write_state(uint64_t last_stamp) noexcept;
+    void free_slots(uint64_t last_stamp, uint64_t number) noexcept;
+
+    FoldState* state_ = nullptr;
+    bool is_folding_ = false;
+    uint64_t number_ = 0;        // of the last carried state
+    uint32_t carried_slots_ = 0; // of it
+};
+
+} // namespace leak::preload

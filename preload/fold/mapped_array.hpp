@@ -1,0 +1,116 @@
+// A growing array in memory of its own, for the fold's state: no allocator of the host's is involved.
+//
+// One thread at a time. It grows by an eighth, so that what is not in use stays small. When there is no memory,
+// push_back() leaves the array as it is and out_of_memory() says so from then on.
+#pragma once
+
+#include "preload/os.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace leak::preload {
+
+template <typename T> class MappedArray {
+    static_assert(std::is_trivially_copyable_v<T>);
+
+public:
+    MappedArray() noexcept = default;
+    ~MappedArray() { release(); }
+    MappedArray(const MappedArray&) = delete;
+    MappedArray& operator=(const MappedArray&) = delete;
+    MappedArray(MappedArray&& other) noexcept { swap(other); }
+    MappedArray& operator=(MappedArray&& other) noexcept
+    {
+        swap(other);
+        return *this;
+    }
+
+    [[nodiscard]] size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] T* begin() noexcept { return data_; }
+    [[nodiscard]] T* end() noexcept { return data_ + size_; }
+    [[nodiscard]] const T* begin() const noexcept { return data_; }
+    [[nodiscard]] const T* end() const noexcept { return data_ + size_; }
+    [[nodiscard]] T& operator[](size_t i) noexcept { return data_[i]; }
+    [[nodiscard]] const T& operator[](size_t i) const noexcept { return data_[i]; }
+    [[nodiscard]] T& back() noexcept { return data_[size_ - 1]; }
+    [[nodiscard]] bool out_of_memory() const noexcept { return out_of_memory_; }
+    [[nodiscard]] size_t mapped_bytes() const noexcept { return mapped_bytes_; }
+
+    void push_back(const T& value) noexcept
+    {
+        if (size_ * sizeof(T) + sizeof(T) > mapped_bytes_ && !reserve(size_ + 1)) return;
+        data_[size_++] = value;
+    }
+    void pop_back() noexcept { --size_; }
+    void clear() noexcept { size_ = 0; }
+    // Items beyond the old size are zero bytes if they were never in use. False: no memory.
+    [[nodiscard]] bool resize(size_t size) noexcept
+    {
+        if (!reserve(size)) return false;
+        size_ = size;
+        return true;
+    }
+    void erase(size_t at) noexcept
+    {
+        for (size_t i = at + 1; i < size_; ++i) data_[i - 1] = data_[i];
+        --size_;
+    }
+    void insert(size_t at, const T& value) noexcept
+    {
+        const size_t before = size_;
+        push_back(value);
+        if (size_ == before) return;
+        for (size_t i = size_ - 1; i > at; --i) data_[i] = data_[i - 1];
+        data_[at] = value;
+    }
+
+    bool reserve(size_t size) noexcept
+    {
+        if (size * sizeof(T) <= mapped_bytes_) return true;
+        constexpr size_t kLeast = 64 * 1024;
+        size_t bytes =
+            size * sizeof(T) > mapped_bytes_ + mapped_bytes_ / 8 ? size * sizeof(T) : mapped_bytes_ + mapped_bytes_ / 8;
+        bytes = (bytes + kLeast - 1) / kLeast * kLeast;
+        void* memory = data_ == nullptr ? os::map_memory(bytes) : os::grow_memory(data_, mapped_bytes_, bytes);
+        if (memory == nullptr) {
+            out_of_memory_ = true;
+            return false;
+        }
+        data_ = static_cast<T*>(memory);
+        mapped_bytes_ = bytes;
+        return true;
+    }
+    // Gives the memory back.
+    void release() noexcept
+    {
+        if (data_ != nullptr) os::unmap(data_, mapped_bytes_);
+        forget();
+    }
+    // In a forked child, where the array may be in the middle of a change: leaves the memory where it is.
+    void forget() noexcept
+    {
+        data_ = nullptr;
+        size_ = mapped_bytes_ = 0;
+        out_of_memory_ = false;
+    }
+
+private:
+    void swap(MappedArray& other) noexcept
+    {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(mapped_bytes_, other.mapped_bytes_);
+        std::swap(out_of_memory_, other.out_of_memory_);
+    }
+
+    T* data_ = nullptr;
+    size_t size_ = 0;
+    size_t mapped_bytes_ = 0;
+    bool out_of_memory_ = false;
+};
+
+} // namespace leak::preload

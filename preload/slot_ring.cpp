@@ -1,0 +1,97 @@
+#include "preload/slot_ring.hpp"
+
+#include "preload/os.hpp"
+
+namespace leak::preload {
+
+using format::SlotKind;
+
+namespace {
+
+// For pcs and the journal, beyond the reserve: without them what is recorded has no names.
+constexpr uint32_t kForNames = 3;
+
+} // namespace
+
+bool SlotRing::begin(uint64_t bytes) noexcept
+{
+    limit_ = static_cast<uint32_t>(bytes / format::kSlotBytes);
+    slots_ = free_ = 0;
+    reserve_ = 2;
+    for (uint32_t& count : counts_) count = 0;
+    if (limit_ == 0) return true;
+    uses_ = static_cast<Use*>(os::map_memory(limit_ * sizeof(Use)));
+    return uses_ != nullptr;
+}
+
+uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept
+{
+    if (limit_ == 0) return slots_++;
+    const Locked locked(lock_);
+    const bool has_names = kind == SlotKind::pcs || kind == SlotKind::journal || kind == SlotKind::carried;
+    const uint32_t kept = has_names || kind == SlotKind::start ? 0 : reserve_ + kForNames;
+    if (available() <= kept) return kNone;
+    uint32_t slot = slots_;
+    if (free_ > 0) {
+        for (slot = 0; uses_[slot].kind != SlotKind::free;) ++slot;
+        --free_;
+    } else {
+        ++slots_;
+    }
+    uses_[slot] = {kind, false, sequence, UINT64_MAX, 0};
+    ++counts_[static_cast<uint32_t>(kind)];
+    return slot;
+}
+
+void SlotRing::give_back(uint32_t slot) noexcept
+{
+    if (limit_ != 0) free(slot);
+    if (slot + 1 != slots_) return;
+    --slots_;
+    if (limit_ != 0) --free_;
+}
+
+void SlotRing::free(uint32_t slot) noexcept
+{
+    const Locked locked(lock_);
+    --counts_[static_cast<uint32_t>(uses_[slot].kind)];
+    uses_[slot].kind = SlotKind::free;
+    ++free_;
+}
+
+void SlotRing::note_events(uint32_t slot, uint64_t first_stamp, uint64_t last_stamp) noexcept
+{
+    if (limit_ == 0) return;
+    const Locked locked(lock_);
+    Use& use = uses_[slot];
+    if (first_stamp < use.first_stamp) use.first_stamp = first_stamp;
+    if (last_stamp > use.last_stamp) use.last_stamp = last_stamp;
+}
+
+void SlotRing::close(uint32_t slot) noexcept
+{
+    if (limit_ == 0) return;
+    const Locked locked(lock_);
+    uses_[slot].is_closed = true;
+}
+
+SlotRing::Use SlotRing::use(uint32_t slot) noexcept
+{
+    const Locked locked(lock_);
+    return uses_[slot];
+}
+
+bool SlotRing::may_have_events_before(uint32_t slot, uint64_t stamp) noexcept
+{
+    const Use found = use(slot);
+    return found.kind == SlotKind::events && found.first_stamp <= stamp;
+}
+
+void SlotRing::reset() noexcept
+{
+    if (uses_ != nullptr) os::unmap(uses_, limit_ * sizeof(Use));
+    uses_ = nullptr;
+    limit_ = slots_ = free_ = 0;
+}
+
+} // namespace leak::preload

@@ -1,0 +1,66 @@
+// Which slots of a bounded trace are used for what, and which may be used again.
+//
+// take() and free() by whoever extends the file, one at a time; note_events() and close() by any thread that
+// compresses. An unbounded trace takes new slots for ever and keeps no account.
+#pragma once
+
+#include "format/layout.hpp"
+#include "preload/lock.hpp"
+
+#include <cstdint>
+
+namespace leak::preload {
+
+class SlotRing {
+public:
+    struct Use {
+        format::SlotKind kind;
+        bool is_closed;       // nothing is added any more
+        uint64_t sequence;    // of the use, as in the slot's header
+        uint64_t first_stamp; // of its events
+        uint64_t last_stamp;
+    };
+    static constexpr uint32_t kNone = UINT32_MAX;
+
+    // bytes: the bound; 0: none. False: no memory.
+    [[nodiscard]] bool begin(uint64_t bytes) noexcept;
+
+    [[nodiscard]] bool is_bounded() const noexcept { return limit_ != 0; }
+    [[nodiscard]] uint32_t limit() const noexcept { return limit_; }
+    // Slots that the file has.
+    [[nodiscard]] uint32_t slots() const noexcept { return slots_; }
+    // That could be used now.
+    [[nodiscard]] uint32_t available() const noexcept { return limit_ - slots_ + free_; }
+    [[nodiscard]] uint32_t count(format::SlotKind kind) const noexcept { return counts_[static_cast<uint32_t>(kind)]; }
+
+    // Slots kept for the next carried state, and what has to go on in any case.
+    void set_reserve(uint32_t slots) noexcept { reserve_ = slots; }
+
+    // A slot for `kind`: one that is free, or the next one behind the end of the file (== slots()). kNone: the bound
+    // is reached.
+    [[nodiscard]] uint32_t take(format::SlotKind kind, uint64_t sequence) noexcept;
+    // take() was for nothing: the file could not be extended.
+    void give_back(uint32_t slot) noexcept;
+    void free(uint32_t slot) noexcept;
+
+    void note_events(uint32_t slot, uint64_t first_stamp, uint64_t last_stamp) noexcept;
+    void close(uint32_t slot) noexcept;
+    [[nodiscard]] Use use(uint32_t slot) noexcept;
+    // Whether an event slot may hold events up to `stamp`.
+    [[nodiscard]] bool may_have_events_before(uint32_t slot, uint64_t stamp) noexcept;
+
+    // In a forked child.
+    void unlock() noexcept { lock_.reset(); }
+    void reset() noexcept;
+
+private:
+    Lock lock_;
+    Use* uses_ = nullptr;
+    uint32_t limit_ = 0; // 0: unbounded
+    uint32_t slots_ = 0;
+    uint32_t free_ = 0;
+    uint32_t reserve_ = 0;
+    uint32_t counts_[format::kSlotKindCount] = {};
+};
+
+} // namespace leak::preload
