@@ -52,9 +52,22 @@ inline uint8_t* put_small_varint(uint8_t* at, uint64_t value) noexcept
     return at + 1 + is_long;
 }
 
-// Reads a value from [at, end) and moves `at` behind it; false when it is cut off or longer than 64 bits.
+// Reads a value from [at, end) and moves `at` behind it; false when it is cut off or longer than 64 bits. The usual
+// case, up to 4 bytes, has no branch that depends on the length.
 [[nodiscard]] inline bool get_varint(const uint8_t*& at, const uint8_t* end, uint64_t& value) noexcept
 {
+    if (end - at >= 4) [[likely]] {
+        uint32_t coded = 0;
+        std::memcpy(&coded, at, sizeof coded);
+        if (const uint32_t last = ~coded & 0x80808080; last != 0) [[likely]] {
+            const uint32_t upto_last = last ^ (last - 1); // the bits up to the first byte's that has no mark
+            const uint32_t sevens = coded & upto_last & 0x7f7f7f7f;
+            const uint32_t halves = (sevens & 0x7f007f) | (sevens & 0x7f007f00) >> 1; // of 14 bits, each in 16
+            value = (halves & 0x3fff) | (halves & 0x3fff0000) >> 2;
+            at += (static_cast<unsigned>(std::countr_zero(last)) + 1) / 8;
+            return true;
+        }
+    }
     uint64_t result = 0;
     for (unsigned shift = 0; shift < 64 && at != end; shift += 7) {
         const uint8_t byte = *at++;

@@ -6,13 +6,6 @@ namespace leak::preload {
 
 using format::SlotKind;
 
-namespace {
-
-// For pcs and the journal, beyond the reserve: without them what is recorded has no names.
-constexpr uint32_t kForNames = 3;
-
-} // namespace
-
 bool SlotRing::begin(uint64_t bytes) noexcept
 {
     limit_ = static_cast<uint32_t>(bytes / format::kSlotBytes);

@@ -21,6 +21,8 @@ public:
         uint64_t last_stamp;
     };
     static constexpr uint32_t kNone = UINT32_MAX;
+    // Slots kept for pcs and the journal besides the reserve: without them what is recorded has no names.
+    static constexpr uint32_t kForNames = 3;
 
     // bytes: the bound; 0: none. False: no memory.
     [[nodiscard]] bool begin(uint64_t bytes) noexcept;

@@ -29,7 +29,9 @@ void CarriedWriter::part(std::span<const std::byte> plain) noexcept
     header.checksum = format::checksum(&header, offsetof(CarriedHeader, checksum));
     is_sound_ = !compressed.empty() && make_room(format::chunk_bytes<CarriedHeader>(header.compressed_bytes));
     if (!is_sound_) return;
-    used_ += format::append_chunk(slot_.at + used_, kSlotBytes - used_, header, compressed);
+    const uint64_t taken = format::append_chunk(slot_.at + used_, kSlotBytes - used_, header, compressed);
+    used_ += taken;
+    bytes_ += taken;
     ++parts_;
 }
 

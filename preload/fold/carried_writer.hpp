@@ -27,6 +27,7 @@ public:
     [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
     [[nodiscard]] uint32_t parts() const noexcept { return parts_; }
     [[nodiscard]] uint32_t slots() const noexcept { return slots_; }
+    [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; } // in them
 
 private:
     [[nodiscard]] bool make_room(uint64_t bytes) noexcept;
@@ -39,6 +40,7 @@ private:
     uint32_t slots_ = 0;
     Slot slot_;
     uint64_t used_ = 0;
+    uint64_t bytes_ = 0;
     MappedArray<std::byte> plain_;
     MappedArray<std::byte> memory_;
     format::PartCompressor compressor_;

@@ -4,23 +4,37 @@
 
 namespace leak::preload {
 
-bool FoldBlocks::rehash(size_t places) noexcept
+bool FoldBlocks::grow() noexcept
 {
-    MappedArray<uint32_t> fresh; // zero
-    if (!fresh.resize(places < kFewestPlaces ? kFewestPlaces : places)) return false;
-    places_ = std::move(fresh);
-    for (size_t i = 0; i < blocks_.size(); ++i) places_[place_of(blocks_[i].address)] = static_cast<uint32_t>(i + 1);
+    constexpr size_t kFewest = 1024;
+    constexpr size_t kRoomy = (size_t{16} << 20) / sizeof(FoldBlock);
+    const size_t had = places_.size();
+    const size_t places = had == 0 ? kFewest : 2 * had <= kRoomy ? 2 * had : had + had / 5;
+    FoldBlocks larger;
+    if (!larger.places_.resize(places)) { // zero: empty
+        out_of_memory_ = true;
+        return false;
+    }
+    larger.most_ = places <= kRoomy ? places / 4 : places / 8 * 7;
+    for (const FoldBlock& block : places_)
+        if (block.kind != 0) larger.places_[larger.place_of(block.address)] = block;
+    places_ = std::move(larger.places_);
+    most_ = larger.most_;
     return true;
 }
 
-void FoldBlocks::sort() noexcept
+bool FoldBlocks::sort(MappedArray<uint32_t>& order) const noexcept
 {
-    std::sort(blocks_.begin(), blocks_.end(), [](const FoldBlock& a, const FoldBlock& b) {
-        return a.stamp != b.stamp ? a.stamp < b.stamp : a.address < b.address;
+    order.clear();
+    if (!order.reserve(size_)) return false;
+    for (size_t place = 0; place < places_.size(); ++place)
+        if (places_[place].kind != 0) order.push_back(static_cast<uint32_t>(place));
+    std::sort(order.begin(), order.end(), [this](uint32_t a, uint32_t b) {
+        const FoldBlock& first = places_[a];
+        const FoldBlock& second = places_[b];
+        return first.stamp != second.stamp ? first.stamp < second.stamp : first.address < second.address;
     });
-    if (blocks_.empty()) return;
-    std::fill(places_.begin(), places_.end(), 0);
-    for (size_t i = 0; i < blocks_.size(); ++i) places_[place_of(blocks_[i].address)] = static_cast<uint32_t>(i + 1);
+    return true;
 }
 
 } // namespace leak::preload

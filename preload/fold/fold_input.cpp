@@ -9,6 +9,12 @@
 
 namespace leak::preload {
 
+namespace {
+
+constexpr uint32_t kAtOnce = 4096;
+
+} // namespace
+
 using format::EventChunkHeader;
 using format::kColumnCount;
 using format::kSlotBytes;
@@ -312,24 +318,39 @@ void FoldInput::sift(size_t at) noexcept
     }
 }
 
-bool FoldInput::next(FoldEvent& event) noexcept
+bool FoldInput::apply_some() noexcept
 {
-    for (;;) {
+    for (uint32_t left = kAtOnce; left > 0;) {
         if (heap_.empty() || !is_sound_) return false;
         FoldCursor& first = cursors_[heap_[0]];
-        if (first.is_open()) {
-            if (first.stamp() > last_stamp_) return false;
-            event = first.event();
-            first.note_done();
-        }
-        const bool was_open = first.is_open();
-        if (!first.next()) {
+        if (first.is_open() && first.stamp() > last_stamp_) return false;
+        if (!apply_run(first, left)) {
             heap_[0] = heap_.back();
             heap_.pop_back();
         }
         if (!heap_.empty()) sift(0);
-        if (was_open) return is_sound_;
     }
+    return is_sound_;
+}
+
+// Applies events of the earliest cursor as long as they are earlier than those of all others: streams come in runs.
+// False: it has none left.
+bool FoldInput::apply_run(FoldCursor& first, uint32_t& left) noexcept
+{
+    uint64_t others = last_stamp_;
+    for (size_t child = 1; child < 3 && child < heap_.size(); ++child) {
+        const uint64_t stamp = cursors_[heap_[child]].stamp();
+        if (stamp <= others) others = stamp - (stamp > 0 ? 1 : 0);
+    }
+    do {
+        if (first.is_open()) {
+            state_.apply(first.event());
+            first.note_done();
+            --left;
+        }
+        if (!first.next()) return false;
+    } while (left > 0 && first.stamp() <= others);
+    return true;
 }
 
 void FoldInput::end() noexcept

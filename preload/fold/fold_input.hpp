@@ -38,8 +38,9 @@ public:
     // buffer is missing that must be somewhere.
     [[nodiscard]] bool begin(int fd, uint64_t last_stamp) noexcept;
 
-    // Fills `event` with the next event; false when there is none left. The state knows then how far each stream is.
-    [[nodiscard]] bool next(FoldEvent& event) noexcept;
+    // Applies the next events to the state, a few thousand; false when there is none left. The state knows then how far
+    // each stream is.
+    [[nodiscard]] bool apply_some() noexcept;
 
     // Whether all of it could be read.
     [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
@@ -55,6 +56,7 @@ private:
     [[nodiscard]] bool arrange() noexcept;
     [[nodiscard]] bool open_cursors() noexcept;
     void sift(size_t at) noexcept;
+    [[nodiscard]] bool apply_run(FoldCursor& first, uint32_t& left) noexcept;
     [[nodiscard]] bool is_before(uint32_t a, uint32_t b) const noexcept;
 
     FoldState& state_;

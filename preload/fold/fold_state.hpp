@@ -60,7 +60,7 @@ public:
     // A push that found no memory has left the state wrong.
     [[nodiscard]] bool out_of_memory() const noexcept;
 
-    // Writes the state. Sorts the blocks first.
+    // Writes the state: whole only if there was memory.
     template <typename Sink> void write(format::CarriedEncoder<Sink>& to) noexcept;
 
 private:
@@ -128,9 +128,11 @@ template <typename Sink>
 void FoldState::write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept
 {
     format::CarriedBlock before;
-    to.put(blocks.size());
-    for (const FoldBlock& block : blocks) {
-        const format::CarriedBlock carried = block.carried();
+    MappedArray<uint32_t> order;
+    if (!blocks.sort(order)) pieces_.set_out_of_memory();
+    to.put(order.size());
+    for (const uint32_t place : order) {
+        const format::CarriedBlock carried = blocks.at(place).carried();
         to.put_block(carried, before);
         before = carried;
     }
@@ -156,9 +158,7 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
         before_stack = i;
     }
 
-    heap_.sort();
     write_blocks(to, heap_);
-    custom_.sort();
     write_blocks(to, custom_);
     // By address: their stamps go up and down.
     to.put(ranges_.all().size());

@@ -15,20 +15,12 @@ using format::SlotKind;
 
 namespace {
 
-constexpr uint32_t kEventsBetweenBreaths = 4096;
-
-// Slots that a state of `slots` slots may take after a fold of `folded` event slots: an event that allocates takes
-// about as much room as the block that is carried for it.
-[[nodiscard]] constexpr uint32_t slots_after(uint32_t slots, uint32_t folded) noexcept
+// How many event slots a fold goes for: few enough that the newest three quarters of the events stay, and so many that
+// what a fold does besides is little against its events.
+[[nodiscard]] uint32_t slots_to_fold() noexcept
 {
-    return slots + folded + folded / 4 + 2;
-}
-
-// The fewest event slots that are worth a fold.
-[[nodiscard]] uint32_t fewest_slots() noexcept
-{
-    const uint32_t events = g_tracer.file.ring().count(SlotKind::events);
-    return events / 16 + 1;
+    const SlotRing& ring = g_tracer.file.ring();
+    return (ring.available() + ring.count(SlotKind::events)) / 4 + 1;
 }
 
 } // namespace
@@ -36,10 +28,9 @@ constexpr uint32_t kEventsBetweenBreaths = 4096;
 bool Folder::fold_if_due() noexcept
 {
     if (is_folding_ || g_tracer.state() == State::failed) return false;
-    const SlotRing& ring = g_tracer.file.ring();
-    // What threads may take while the fold goes on.
-    const uint32_t meanwhile = ring.limit() / 16 + 3;
-    if (ring.available() > slots_after(carried_slots_, fewest_slots()) + meanwhile) return false;
+    // While the fold goes on, threads fill perhaps as many slots as it will free.
+    const uint32_t folded = slots_to_fold();
+    if (g_tracer.file.ring().available() > slots_of_state_after(folded) + SlotRing::kForNames + folded) return false;
     return fold();
 }
 
@@ -50,7 +41,7 @@ bool Folder::fold() noexcept
     bool has_freed = false;
     if (prepare()) {
         const Plan to_do = plan();
-        has_freed = to_do.last_stamp != 0 && fold_up_to(to_do.last_stamp);
+        has_freed = to_do.slots != 0 && fold_up_to(to_do);
     }
     is_folding_ = false;
     return has_freed;
@@ -71,7 +62,15 @@ bool Folder::prepare() noexcept
     return false;
 }
 
-// The oldest event slots, as many as the carried state that follows surely has room for, at most half of them.
+// Slots that the state may take after a fold of `folded` event slots. What it grew by when events were folded before is
+// the best guess; the first time an event that allocates counts as a block that stays.
+uint32_t Folder::slots_of_state_after(uint32_t folded) const noexcept
+{
+    const uint64_t growth = growth_per_slot_ * folded;
+    return carried_slots_ + carried_slots_ / 8 + static_cast<uint32_t>(growth * 3 / 2 / format::kSlotBytes) + 2;
+}
+
+// The oldest event slots, as many as are worth a fold.
 Folder::Plan Folder::plan() noexcept
 {
     struct Candidate {
@@ -86,16 +85,17 @@ Folder::Plan Folder::plan() noexcept
     }
     std::sort(candidates.begin(), candidates.end(),
               [](const Candidate& a, const Candidate& b) { return a.sequence < b.sequence; });
-    const auto most = static_cast<uint32_t>((candidates.size() + 1) / 2);
+    const uint32_t wanted = slots_to_fold();
     Plan result;
-    for (uint32_t i = 0; i < most; ++i) {
-        if (i > 0 && slots_after(carried_slots_, i + 1) > ring.available()) break;
+    for (uint32_t i = 0; i < candidates.size() && i < wanted; ++i) {
+        if (i > 0 && slots_of_state_after(i + 1) > ring.available()) break;
+        result.slots = i + 1;
         if (candidates[i].last_stamp > result.last_stamp) result.last_stamp = candidates[i].last_stamp;
     }
     return result;
 }
 
-bool Folder::fold_up_to(uint64_t last_stamp) noexcept
+bool Folder::fold_up_to(const Plan& to_do) noexcept
 {
     const bool is_writer = t_local.is_writer;
     const int own = is_writer ? g_tracer.writer.descriptor() : -1;
@@ -104,13 +104,10 @@ bool Folder::fold_up_to(uint64_t last_stamp) noexcept
     bool is_done = false;
     {
         FoldInput input(*state_);
-        if (input.begin(fd, last_stamp)) {
-            FoldEvent event;
-            for (uint32_t events = 1; input.next(event); ++events) {
-                state_->apply(event);
-                // The host's threads go on meanwhile.
-                if (is_writer && events % kEventsBetweenBreaths == 0) g_tracer.writer.work_on();
-            }
+        if (input.begin(fd, to_do.last_stamp)) {
+            // The host's threads go on meanwhile.
+            while (input.apply_some())
+                if (is_writer) g_tracer.writer.work_on();
             is_done = input.is_sound() && !state_->out_of_memory();
         } else {
             // Nothing is changed yet: perhaps later.
@@ -121,12 +118,12 @@ bool Folder::fold_up_to(uint64_t last_stamp) noexcept
     if (!is_done)
         g_tracer.fail(format::LossCause::internal, "old events can't be folded", -EIO);
     else
-        is_done = write_state(last_stamp);
+        is_done = write_state(to_do);
     if (own < 0) os::close(fd);
     return is_done;
 }
 
-bool Folder::write_state(uint64_t last_stamp) noexcept
+bool Folder::write_state(const Plan& to_do) noexcept
 {
     const uint64_t number = number_ + 1;
     CarriedWriter writer(number, t_local.is_writer ? g_tracer.writer.descriptor() : -1);
@@ -136,11 +133,15 @@ bool Folder::write_state(uint64_t last_stamp) noexcept
     }
     format::CarriedEncoder encoder(writer.buffer(), writer);
     state_->write(encoder);
+    if (state_->out_of_memory()) {
+        g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
+        return false;
+    }
     if (!writer.is_sound()) {
         g_tracer.fail(format::LossCause::no_space, "the ring is too small for what is live (LEAK_RING)", -ENOSPC);
         return false;
     }
-    format::CarriedRef reference{number, last_stamp, encoder.bytes(), writer.parts(), 0};
+    format::CarriedRef reference{number, to_do.last_stamp, encoder.bytes(), writer.parts(), 0};
     reference.checksum = format::checksum(&reference, offsetof(format::CarriedRef, checksum));
     format::FileHeader& header = g_tracer.file.header();
     const uint32_t next = header.carried_index == 0 ? 1 : 0;
@@ -149,8 +150,11 @@ bool Folder::write_state(uint64_t last_stamp) noexcept
     std::atomic_ref(header.carried_index).store(next, std::memory_order_release);
     number_ = number;
     carried_slots_ = writer.slots();
-    free_slots(last_stamp, number);
-    g_tracer.file.ring().set_reserve(slots_after(carried_slots_, fewest_slots()));
+    const uint64_t bytes = writer.bytes();
+    growth_per_slot_ = bytes > carried_bytes_ ? (bytes - carried_bytes_) / to_do.slots : 0;
+    carried_bytes_ = bytes;
+    free_slots(to_do.last_stamp, number);
+    g_tracer.file.ring().set_reserve(slots_of_state_after(slots_to_fold()));
     return true;
 }
 
@@ -176,6 +180,8 @@ void Folder::reset() noexcept
     is_folding_ = false;
     number_ = 0;
     carried_slots_ = 0;
+    carried_bytes_ = 0;
+    growth_per_slot_ = format::kSlotBytes;
 }
 
 } // namespace leak::preload

@@ -32,19 +32,23 @@ public:
 
 private:
     struct Plan {
-        uint64_t last_stamp = 0; // 0: nothing can be folded
+        uint32_t slots = 0; // 0: nothing can be folded
+        uint64_t last_stamp = 0;
     };
 
     [[nodiscard]] bool prepare() noexcept;
+    [[nodiscard]] uint32_t slots_of_state_after(uint32_t folded) const noexcept;
     [[nodiscard]] Plan plan() noexcept;
-    [[nodiscard]] bool fold_up_to(uint64_t last_stamp) noexcept;
-    [[nodiscard]] bool write_state(uint64_t last_stamp) noexcept;
+    [[nodiscard]] bool fold_up_to(const Plan& to_do) noexcept;
+    [[nodiscard]] bool write_state(const Plan& to_do) noexcept;
     void free_slots(uint64_t last_stamp, uint64_t number) noexcept;
 
     FoldState* state_ = nullptr;
     bool is_folding_ = false;
-    uint64_t number_ = 0;        // of the last carried state
-    uint32_t carried_slots_ = 0; // of it
+    uint64_t number_ = 0;                           // of the last carried state
+    uint32_t carried_slots_ = 0;                    // of it
+    uint64_t carried_bytes_ = 0;                    // written in them
+    uint64_t growth_per_slot_ = format::kSlotBytes; // of the state, in bytes, for an event slot that was folded
 };
 
 } // namespace leak::preload

@@ -38,6 +38,7 @@ public:
     [[nodiscard]] const T& operator[](size_t i) const noexcept { return data_[i]; }
     [[nodiscard]] T& back() noexcept { return data_[size_ - 1]; }
     [[nodiscard]] bool out_of_memory() const noexcept { return out_of_memory_; }
+    void set_out_of_memory() noexcept { out_of_memory_ = true; }
     [[nodiscard]] size_t mapped_bytes() const noexcept { return mapped_bytes_; }
 
     void push_back(const T& value) noexcept

@@ -1,11 +1,17 @@
 """The ring: a bounded file that has wrapped says what an unbounded one says."""
 
 import os
-import pathlib
+import random
+import signal
+import struct
+import subprocess
+import time
 
-from leaktest import LeakTest
+from leaktest import LIBLEAK, LeakTest
 
-SLOT = 256 * 1024
+RING = 8 << 20
+# All of them: LEAKAN_KILLS=300.
+KILLS = int(os.environ.get("LEAKAN_KILLS", "40"))
 
 
 class Ring(LeakTest):
@@ -42,6 +48,45 @@ class Ring(LeakTest):
             with self.subTest(threads=threads, writer=writer):
                 report, truth, size, run = self.work(threads, operations, seed, "8M", LEAK_WRITER=writer)
                 self.check(report, truth, threads)
-                self.assertLessEqual(size, 8 << 20)
+                self.assertLessEqual(size, RING)
                 info = self.leakan("info", "--format", "json", self.only_trace(run)).stdout.decode()
                 self.assertIn('"carried"', info)
+
+    def test_killed_at_any_moment(self):
+        chance = random.Random(4)
+        wrapped = 0
+        for i in range(KILLS):
+            folder = self.new_folder("killed")
+            threads = chance.choice((1, 2, 4, 4, 4))
+            writer = chance.choice(("thread", "thread", "inline"))
+            pause = chance.choice((chance.random() * 0.05, chance.random() * 1.5, 0.5 + chance.random()))
+            process = subprocess.Popen(
+                [self.host("ring_work"), "counters", str(threads), "0", str(i), "forever"], cwd=folder,
+                env=self.environment({"LD_PRELOAD": LIBLEAK, "LEAK_RING": "8M",
+                                      "LEAK_OUT": "trace.zst", "LEAK_WRITER": writer}))
+            time.sleep(pause)
+            process.send_signal(chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV)))
+            process.wait()
+            trace = folder / "trace.zst"
+            if not trace.exists():
+                continue  # before its first event
+            with self.subTest(i=i, threads=threads, writer=writer):
+                wrapped += self.check_killed(folder, trace, threads)
+        self.assertGreater(wrapped, KILLS // 3)
+
+    # What the program says it has done is all in the trace, and nothing else is but what was under way.
+    def check_killed(self, folder, trace, threads):
+        counters = (folder / "counters").read_bytes() if (folder / "counters").exists() else bytes(4096)
+        done = [struct.unpack_from("<Q", counters, 64 * i)[0] for i in range(len(counters) // 64)]
+        subprocess.run(["zstd", "-tq", str(trace)], check=True)
+        self.assertLessEqual(os.stat(trace).st_size, RING)
+        report = self.report(trace)
+        self.assertEqual(report.trace["damage"], [])
+        self.assert_sound(report)
+        of_others = 40 + 2 * threads  # by the C library, and under way
+        for what, completed in (("allocations", sum(done[0::4])), ("releases", sum(done[1::4]))):
+            self.assertGreaterEqual(report.summary[what], completed)
+            self.assertLessEqual(report.summary[what], completed + of_others)
+        self.assertEqual(report.summary["allocations"] - report.summary["releases"],
+                         sum(site.blocks for site in report.sites))
+        return report.trace["folded_ns"] is not None

@@ -195,6 +195,23 @@ void TraceBuilder::flush_all()
     for (const auto& [key, state] : streams_) flush(key.first, key.second);
 }
 
+std::pair<uint64_t, uint32_t> TraceBuilder::position(uint32_t thread, uint32_t level)
+{
+    StreamState& state = *streams_.at({thread, level});
+    return {state.next_sequence - 1, row_count(state.header().written)};
+}
+
+void TraceBuilder::carry(std::vector<std::byte> state, uint64_t last_stamp)
+{
+    carried_ = std::move(state);
+    CarriedRef& reference = header.carried[0];
+    header.ring_bytes = 32 * kSlotBytes;
+    header.carried_index = 0;
+    const auto parts = static_cast<uint32_t>((carried_.size() + kMaxCarriedPartBytes - 1) / kMaxCarriedPartBytes);
+    reference = {1, last_stamp, carried_.size(), parts, 0};
+    reference.checksum = LEAK_CHECKSUM_UP_TO(reference, checksum);
+}
+
 void TraceBuilder::lose_buffer(uint32_t thread, uint32_t level)
 {
     streams_.at({thread, level})->memory.clear();
@@ -255,6 +272,33 @@ void TraceBuilder::put_chunks(std::vector<std::byte>& file)
     }
 }
 
+void TraceBuilder::put_carried(std::vector<std::byte>& file)
+{
+    static std::vector<uint64_t> memory(PartCompressor::memory_bytes(1) / 8 + 1);
+    PartCompressor parts;
+    if (!parts.init(std::as_writable_bytes(std::span(memory)), 1)) throw std::logic_error("no compressor");
+    std::byte* at = nullptr;
+    uint64_t room = 0;
+    CarriedHeader part = {};
+    part.frame = make_frame(FrameKind::carried, sizeof part);
+    part.number = 1;
+    for (size_t from = 0; from < carried_.size(); from += kMaxCarriedPartBytes, ++part.part) {
+        const auto plain =
+            std::span(carried_).subspan(from, std::min<size_t>(carried_.size() - from, kMaxCarriedPartBytes));
+        const auto compressed = parts.compress(plain);
+        part.plain_bytes = static_cast<uint32_t>(plain.size());
+        part.compressed_bytes = static_cast<uint32_t>(compressed.size());
+        part.checksum = LEAK_CHECKSUM_UP_TO(part, checksum);
+        if (at == nullptr || !chunk_fits(chunk_bytes<CarriedHeader>(part.compressed_bytes), room)) {
+            at = add_slot(file, SlotKind::carried) + sizeof(SlotHeader);
+            room = layout_.slot_bytes - sizeof(SlotHeader);
+        }
+        const uint64_t taken = append_chunk(at, room, part, compressed);
+        at += taken;
+        room -= taken;
+    }
+}
+
 void TraceBuilder::put_raw_buffers(std::vector<std::byte>& file)
 {
     std::vector<std::span<const std::byte>> buffers;
@@ -282,6 +326,7 @@ std::vector<std::byte> TraceBuilder::image()
     put_start_slot(add_slot(file, SlotKind::start));
     put_raw_buffers(file);
     put_chunks(file);
+    put_carried(file);
     header.slot_count = slot_sequence_;
     put(file.data() + kFileHeaderOffset, header);
     return file;

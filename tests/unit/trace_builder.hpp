@@ -74,6 +74,10 @@ public:
     // Ends the current buffer of a stream: its events become a chunk.
     void flush(uint32_t thread, uint32_t level = 0);
     void flush_all();
+    // Where the stream's last event is: the sequence of its buffer, and how many events that has up to it.
+    [[nodiscard]] std::pair<uint64_t, uint32_t> position(uint32_t thread, uint32_t level = 0);
+    // Makes the trace one that has wrapped: with this carried state, decompressed.
+    void carry(std::vector<std::byte> state, uint64_t last_stamp);
     // Leaves out what the stream has in its current buffer: a hole in its sequence.
     void lose_buffer(uint32_t thread, uint32_t level = 0);
     // Keeps a flushed buffer in its raw form too, as a process does that is killed between the two.
@@ -108,6 +112,7 @@ private:
     void put_start_slot(std::byte* slot);
     void put_chunks(std::vector<std::byte>& file);
     void put_raw_buffers(std::vector<std::byte>& file);
+    void put_carried(std::vector<std::byte>& file);
 
     TraceLayout layout_;
     std::vector<format::PcEntry> pcs_;
@@ -116,6 +121,7 @@ private:
     std::map<StreamKey, std::unique_ptr<StreamState>> streams_;
     std::vector<Chunk> chunks_;
     std::vector<std::vector<std::byte>> kept_raw_;
+    std::vector<std::byte> carried_;
     uint64_t slot_sequence_ = 0;
 };
 

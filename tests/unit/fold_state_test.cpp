@@ -1,0 +1,200 @@
+// What a wrapped trace says is what the same trace says that has not wrapped: random events, folded up to any of them,
+// against a replay of all.
+#include "analyzer/decode/carried.hpp"
+#include "preload/fold/fold_state.hpp"
+#include "tests/unit/replay_helpers.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+using namespace leak;
+using namespace leak::test;
+using analyzer::ReplayResult;
+using preload::FoldEvent;
+using preload::FoldState;
+using enum format::EventKind;
+
+namespace {
+
+constexpr uint32_t kThreads = 3;
+constexpr uint64_t kPage = 4096;
+
+struct Sink {
+    std::vector<std::byte> bytes;
+    void part(std::span<const std::byte> part) { bytes.insert(bytes.end(), part.begin(), part.end()); }
+};
+
+[[nodiscard]] std::vector<std::byte> written(FoldState& state)
+{
+    Sink sink;
+    std::vector<std::byte> buffer(format::kMaxCarriedPartBytes + 64);
+    format::CarriedEncoder encoder(buffer, sink);
+    state.write(encoder);
+    REQUIRE_FALSE(state.out_of_memory());
+    return sink.bytes;
+}
+
+// A program that does what it likes with few addresses, right or wrong: releases of what is not there, blocks at
+// addresses that were not released, reallocs that fail, ranges that overlap.
+class Program {
+public:
+    explicit Program(unsigned seed) : random_(seed) {}
+
+    [[nodiscard]] std::pair<uint32_t, TestEvent> next()
+    {
+        const auto thread = static_cast<uint32_t>(below(kThreads));
+        TestEvent event;
+        event.stamp = stamp_ += 1 + below(50);
+        event.kind = kind(thread);
+        const bool is_range = is_mapping(event.kind) || is_unmapping(event.kind) || event.kind == unmap_undo;
+        event.address = is_range ? 0x7f0000000000 + below(40) * kPage : 0x10000 + below(60) * 16;
+        if (event.kind == realloc_undo || event.kind == unmap_undo) event.address = last_[thread].address;
+        if (has_size(event.kind))
+            event.size = is_range ? (1 + below(6)) * kPage : below(8) == 0 ? below(1'000'000) : below(500);
+        if (has_stack(event.kind)) {
+            for (uint64_t depth = below(5); depth > 0; --depth)
+                event.stack.push_back(1 + static_cast<uint32_t>(below(6)));
+            event.truncated = below(10) == 0;
+            event.extra = is_range ? uint8_t{3} : below(5) == 0 ? uint8_t{6} : uint8_t{0};
+        }
+        last_[thread] = event;
+        return {thread, event};
+    }
+    uint64_t below(uint64_t bound) { return random_() % bound; }
+
+private:
+    [[nodiscard]] format::EventKind kind(uint32_t thread)
+    {
+        const format::EventKind last = last_[thread].kind;
+        if (last == realloc_release && below(4) == 0) return realloc_undo;
+        if (is_unmapping(last) && below(4) == 0) return unmap_undo;
+        constexpr format::EventKind kinds[] = {malloc_, malloc_,         new_,    new_array,     custom_alloc, free_,
+                                               free_,   realloc_release, delete_, realloc_,      custom_free,  mmap_,
+                                               munmap_, mremap_release,  mremap_, aligned_alloc_};
+        return kinds[below(std::size(kinds))];
+    }
+
+    std::mt19937 random_;
+    uint64_t stamp_ = 0;
+    TestEvent last_[kThreads];
+};
+
+void check_same(const std::vector<analyzer::LiveBlock>& folded, const ReplayResult& a,
+                const std::vector<analyzer::LiveBlock>& whole, const ReplayResult& b)
+{
+    REQUIRE(folded.size() == whole.size());
+    for (size_t i = 0; i < whole.size(); ++i) {
+        CHECK(folded[i].address == whole[i].address);
+        CHECK(folded[i].bytes == whole[i].bytes);
+        CHECK(folded[i].allocated_ns == whole[i].allocated_ns);
+        CHECK(folded[i].thread == whole[i].thread);
+        CHECK(folded[i].kind == whole[i].kind);
+        CHECK(folded[i].alignment_log2 == whole[i].alignment_log2);
+        CHECK(folded[i].truncated_stack == whole[i].truncated_stack);
+        CHECK(a.stacks.frames(folded[i].stack) == b.stacks.frames(whole[i].stack));
+    }
+}
+
+void check_same(const ReplayResult& folded, const ReplayResult& whole)
+{
+    const analyzer::Totals& a = folded.totals;
+    const analyzer::Totals& b = whole.totals;
+    CHECK(a.allocations == b.allocations);
+    CHECK(a.releases == b.releases);
+    CHECK(a.allocated_bytes == b.allocated_bytes);
+    CHECK(a.peak_bytes == b.peak_bytes);
+    CHECK(a.peak_ns == b.peak_ns);
+    CHECK(a.temporary_allocations == b.temporary_allocations);
+    CHECK(a.unmatched_releases == b.unmatched_releases);
+    CHECK(a.replaced_blocks == b.replaced_blocks);
+    CHECK(a.mismatches == b.mismatches);
+    CHECK(a.mapped_bytes == b.mapped_bytes);
+    CHECK(a.peak_mapped_bytes == b.peak_mapped_bytes);
+    CHECK(a.stacks == b.stacks);
+    CHECK(std::ranges::equal(a.events_by_kind, b.events_by_kind));
+    check_same(folded.unfreed, folded, whole.unfreed, whole);
+    check_same(folded.mapped, folded, whole.mapped, whole);
+    const auto mismatches = [](const ReplayResult& result) {
+        std::vector<std::tuple<uint64_t, uint64_t, format::EventKind, format::EventKind>> all;
+        for (const analyzer::Mismatch& one : result.mismatches)
+            all.emplace_back(one.bytes, one.blocks, one.allocated_by, one.released_by);
+        std::ranges::sort(all);
+        return all;
+    };
+    CHECK(mismatches(folded) == mismatches(whole));
+    CHECK(folded.info.gap_events == 0);
+    CHECK(folded.info.damage.empty());
+}
+
+void apply(FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
+{
+    uint32_t stack = 0;
+    for (const uint32_t pc : event.stack) stack = state.stacks().child(stack, pc);
+    const uint32_t stream = state.stream_of(thread, 0);
+    state.apply(
+        {event.kind, event.extra, event.truncated, event.stamp, event.address, event.size, stack, thread, stream});
+    std::tie(state.stream(stream).sequence, state.stream(stream).events) = trace.position(thread);
+}
+
+} // namespace
+
+TEST_CASE("a trace that was folded anywhere says what the whole trace says")
+{
+    for (unsigned seed = 0; seed < 60; ++seed) {
+        CAPTURE(seed);
+        Program program(seed);
+        TraceBuilder whole;
+        for (uint64_t address = 1; address <= 6; ++address) static_cast<void>(whole.pc(0x400000 + address));
+        FoldState state;
+        REQUIRE(state.init(false));
+        const uint64_t events = 500 + program.below(1500);
+        const uint64_t folded = seed % 7 == 0 ? 0 : seed % 7 == 1 ? events : program.below(events);
+        std::vector<std::byte> carried;
+        uint64_t stamp = 0;
+        for (uint64_t i = 0; i < events; ++i) {
+            const auto [thread, event] = program.next();
+            whole.event(thread, event);
+            if (i < folded) {
+                apply(state, thread, event, whole);
+                stamp = event.stamp;
+            }
+            if (i + 1 == folded) carried = written(state);
+            if (program.below(100) == 0) whole.flush(thread);
+        }
+        const ReplayResult expected = replay(whole);
+        if (folded == 0) carried = written(state);
+        whole.carry(std::move(carried), stamp);
+        const ReplayResult result = replay(whole);
+        check_same(result, expected);
+        CHECK(result.info.folded_ns == static_cast<int64_t>(stamp));
+    }
+}
+
+TEST_CASE("a damaged carried state is said, and the events behind it are still read")
+{
+    TraceBuilder trace;
+    trace.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
+    FoldState state;
+    REQUIRE(state.init(false));
+    apply(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
+    const std::vector<std::byte> sound = written(state);
+    for (size_t cut = 0; cut < sound.size(); ++cut) {
+        TraceBuilder damaged;
+        damaged.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
+        damaged.carry({sound.begin(), sound.begin() + static_cast<std::ptrdiff_t>(cut)}, 10);
+        const ReplayResult result = replay(damaged);
+        CHECK_FALSE(result.info.damage.empty());
+        CHECK(result.unfreed.size() == 1);
+    }
+    std::mt19937 random(1);
+    for (int i = 0; i < 2000; ++i) {
+        std::vector<std::byte> bytes = sound;
+        bytes[random() % bytes.size()] ^= static_cast<std::byte>(1 + random() % 255);
+        TraceBuilder damaged;
+        damaged.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
+        damaged.carry(bytes, 10);
+        CHECK(replay(damaged).unfreed.size() <= 2); // whatever it says: no crash
+    }
+}
