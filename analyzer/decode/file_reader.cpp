@@ -5,9 +5,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace leak::analyzer {
 
@@ -33,6 +35,30 @@ FileReader::~FileReader()
 
 FileReader::FileReader(FileReader&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1))
 {
+}
+
+FileReader& FileReader::operator=(FileReader&& other) noexcept
+{
+    std::swap(path_, other.path_);
+    std::swap(fd_, other.fd_);
+    return *this;
+}
+
+FileReader FileReader::copy() const
+{
+    const std::string folder = std::filesystem::temp_directory_path().string();
+    int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) fd = ::memfd_create("leakan trace", MFD_CLOEXEC);
+    FileReader result(path_, fd);
+    std::vector<std::byte> bytes(size_t{1} << 20);
+    for (uint64_t offset = 0;; offset += bytes.size()) {
+        const size_t got = read_at(offset, bytes);
+        if (got == 0) return result;
+        if (::pwrite(fd, bytes.data(), got, static_cast<off_t>(offset)) != static_cast<ssize_t>(got))
+            throw UserError(path_, offset,
+                            "the trace of a running process can't be copied to " + folder + ": " +
+                                std::strerror(errno) + "; set TMPDIR to a folder with room for it");
+    }
 }
 
 uint64_t FileReader::size_bytes() const

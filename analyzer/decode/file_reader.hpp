@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace leak::analyzer {
 
@@ -17,9 +18,14 @@ public:
     explicit FileReader(const std::filesystem::path& path);
     ~FileReader();
     FileReader(FileReader&& other) noexcept;
-    FileReader& operator=(FileReader&&) = delete;
+    FileReader& operator=(FileReader&& other) noexcept;
     FileReader(const FileReader&) = delete;
     FileReader& operator=(const FileReader&) = delete;
+
+    // A reader of a copy as the file is now, which nobody else sees; read_at() and size_bytes() are the copy's. Bytes
+    // are copied in their order, so that what a process publishes by a store in front of it is there or not. Throws
+    // UserError when there is no room for it.
+    [[nodiscard]] FileReader copy() const;
 
     // As the file is now; a running process extends it.
     [[nodiscard]] uint64_t size_bytes() const;
@@ -36,6 +42,8 @@ public:
     [[nodiscard]] const std::string& path() const { return path_; }
 
 private:
+    FileReader(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+
     std::string path_;
     int fd_ = -1;
 };

@@ -86,10 +86,14 @@ private:
     std::map<StreamKey, const CarriedState::Stream*> cuts_;
 };
 
-void fill_slots(TraceContents& trace, SlotScanner& scanner, const std::vector<FoundBuffer>& found)
+void fill_slots(TraceContents& trace, SlotScanner& scanner)
 {
     trace.slots = scanner.take_slots();
     trace.unused_slots = scanner.unused_slots();
+}
+
+void count_slot_events(TraceContents& trace, const std::vector<FoundBuffer>& found)
+{
     for (const FoundBuffer& one : found) {
         const uint64_t offset = one.buffer.offset / trace.header.slot_bytes * trace.header.slot_bytes;
         const auto slot = std::ranges::lower_bound(trace.slots, offset, {}, &SlotInfo::offset);
@@ -170,6 +174,49 @@ void complete_threads(TraceContents& trace)
             .damage = {}};
 }
 
+// The moment of a view of a running process. Everything recorded before it is in the raw buffers that are copied next,
+// or in the chunks that are looked for afterwards. (What has the stamp of this very moment may still come.)
+void set_moment(TraceContents& trace)
+{
+    if (const auto now = read_clock(trace.header.stamp_clock)) trace.cut_stamp = now->stamp - 1;
+}
+
+[[nodiscard]] Findings scan(TraceContents& trace, bool live)
+{
+    if (live) set_moment(trace);
+    Findings found;
+    SlotScanner scanner(trace.file, trace.header);
+    scanner.scan_raw_buffers(found, trace.raw_copies);
+    scanner.scan_rest(found, live);
+    fill_slots(trace, scanner);
+    return found;
+}
+
+// A process that uses slots again may do so while we read. What belongs to a carried state stays until the next one
+// holds, so the file is copied until that did not happen meanwhile.
+[[nodiscard]] Findings scan_live_ring(TraceContents& trace)
+{
+    constexpr int kAttempts = 20;
+    const auto number = [](const format::FileHeader& header) {
+        const auto reference = carried_ref(header);
+        return reference ? reference->number : 0;
+    };
+    for (int attempt = 1;; ++attempt) {
+        trace.header = read_file_header(trace.file);
+        set_moment(trace);
+        Findings found;
+        trace.raw_copies.clear();
+        SlotScanner(trace.file, trace.header).scan_raw_buffers(found, trace.raw_copies);
+        FileReader copy = trace.file.copy();
+        if (attempt < kAttempts && number(read_file_header(trace.file)) != number(trace.header)) continue;
+        trace.file = std::move(copy);
+        SlotScanner scanner(trace.file, trace.header);
+        scanner.scan_rest(found, true);
+        fill_slots(trace, scanner);
+        return found;
+    }
+}
+
 } // namespace
 
 TraceContents open_trace(const std::filesystem::path& path)
@@ -178,14 +225,7 @@ TraceContents open_trace(const std::filesystem::path& path)
     const bool same_boot = written_on_this_boot(trace.header);
     trace.info.still_running = still_running(trace.header);
     const bool live = trace.info.still_running || (same_boot && trace.header.end_state == format::EndState::open);
-    // The moment of this view. Everything recorded before it is in the raw buffers that are copied next, or in the
-    // chunks that are looked for afterwards. (What has the stamp of this very moment may still come.)
-    if (const auto now = read_clock(trace.header.stamp_clock); live && now) trace.cut_stamp = now->stamp - 1;
-
-    Findings found;
-    SlotScanner scanner(trace.file, trace.header);
-    scanner.scan_raw_buffers(found, trace.raw_copies);
-    scanner.scan_rest(found, live);
+    Findings found = live && trace.header.ring_bytes != 0 ? scan_live_ring(trace) : scan(trace, live);
     // Beyond this point the file is read for the events of chunks alone.
 
     trace.damage = std::move(found.damage);
@@ -202,7 +242,7 @@ TraceContents open_trace(const std::filesystem::path& path)
     if (trace.carried) trace.info.folded_ns = trace.clock.to_ns(trace.carried->stamp);
     StreamBuilder(trace).build(found.buffers);
     complete_threads(trace);
-    fill_slots(trace, scanner, found.buffers);
+    count_slot_events(trace, found.buffers);
     return trace;
 }
 
