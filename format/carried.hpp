@@ -40,7 +40,10 @@ enum class CarriedTotal : uint32_t {
     replaced_blocks,
     mismatches,
     peak_mapped_bytes,
-    last_stamp, // of the last event that was folded
+    last_stamp,         // of the last event that was folded
+    unlisted_blocks,    // known by their stacks alone, because the ring had no room for each
+    unlisted_max_bytes, // the largest of them
+    unlisted_releases,  // since then, of addresses that are not known: perhaps theirs
     count,
 };
 inline constexpr uint32_t kCarriedTotals = static_cast<uint32_t>(CarriedTotal::count);
@@ -53,8 +56,14 @@ struct CarriedStack {
     uint64_t released_bytes = 0;
     uint64_t temporary_allocations = 0;
     uint64_t peak_bytes = 0; // most live bytes of heap blocks at any time
+    // Blocks that are known by this stack alone.
+    uint64_t unlisted_blocks = 0;
+    uint64_t unlisted_bytes = 0;
+    uint64_t unlisted_first_stamp = 0;
+    uint64_t unlisted_last_stamp = 0;
+    uint64_t unlisted_kind = 0; // EventKind of the last one
 };
-inline constexpr uint32_t kCarriedStackNumbers = 6;
+inline constexpr uint32_t kCarriedStackNumbers = 11;
 
 // Puts numbers into `buffer` and calls sink.part(bytes) whenever it holds a part.
 template <typename Sink> class CarriedEncoder {

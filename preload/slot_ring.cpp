@@ -22,6 +22,8 @@ uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept
     if (limit_ == 0) return slots_++;
     const Locked locked(lock_);
     const bool has_names = kind == SlotKind::pcs || kind == SlotKind::journal || kind == SlotKind::carried;
+    // Threads that have no buffer lose events; without room for chunks and the carried state all would.
+    if (kind == SlotKind::raw_events && count(kind) >= limit_ / 4) return kNone;
     const uint32_t kept = has_names || kind == SlotKind::start ? 0 : reserve_ + kForNames;
     if (available() <= kept) return kNone;
     uint32_t slot = slots_;

@@ -48,7 +48,7 @@ void read_stacks(CarriedDecoder& from, CarriedState& state)
         node.pc_id = from.get32();
     });
     uint64_t count = from.get_count();
-    const uint64_t numbers = from.get_count();
+    const uint64_t numbers = from.get(); // of each
     for (uint64_t node = 0; count > 0 && from.is_sound(); --count) {
         node += from.get();
         CarriedState::Stack& stack = state.stacks.emplace_back();
@@ -59,7 +59,9 @@ void read_stacks(CarriedDecoder& from, CarriedState& state)
             const uint64_t value = from.get();
             if (i < std::size(values)) values[i] = value;
         }
-        stack.numbers = {values[0], values[1], values[2], values[3], values[4], values[5]};
+        stack.numbers = {values[0], values[1], values[2], values[3], values[4], values[5],
+                         values[6], values[7], values[8], values[9], values[10]};
+        if (values[10] >= format::kEventKindCount) from.refuse();
     }
 }
 

@@ -36,6 +36,11 @@ Json trace_json(const TraceInfo& info)
             {"end_state", end_states[static_cast<size_t>(info.end_state)]},
             {"exit_status", info.exit_status ? Json(*info.exit_status) : Json()},
             {"still_running", info.still_running},
+            {"unlisted",
+             {{"blocks", info.unlisted.blocks},
+              {"bytes", info.unlisted.bytes},
+              {"max_bytes", info.unlisted.max_bytes},
+              {"releases", info.unlisted.releases}}},
             {"damage", damage}};
 }
 

@@ -117,7 +117,7 @@ void write_site(std::ostream& out, const Site& site, size_t number, const LeakRe
     }
     out << "  " << kinds_words(site.kinds) << "  " << when_words(site);
     if (report.totals.threads > 1) {
-        out << "  " << (site.tids.size() == 1 ? "thread " : "threads ") << id_ranges(site.tids);
+        if (!site.tids.empty()) out << "  " << (site.tids.size() == 1 ? "thread " : "threads ") << id_ranges(site.tids);
     }
     out << (site.truncated ? "  stack cut at its outer end\n" : "\n");
     if (!site.frames.empty() || site.label.empty()) {

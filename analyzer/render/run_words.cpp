@@ -89,6 +89,13 @@ std::vector<std::string> missing_words(const TraceInfo& info)
     if (info.damage.size() > kDamageShown) {
         words.push_back(count_words(info.damage.size() - kDamageShown) + " more damaged places: see leakan info.");
     }
+    if (info.unlisted.blocks > 0) {
+        words.push_back(plural(info.unlisted.blocks, "block", "blocks") + " of at most " +
+                        bytes_words(info.unlisted.max_bytes) + ", " + bytes_words(info.unlisted.bytes) +
+                        " in all, are known by their stacks alone: the ring had no room for each. " +
+                        plural(info.unlisted.releases, "release", "releases") +
+                        " since then may be of some of them, so less may be unfreed; set a larger LEAK_RING.");
+    }
     for (const auto& [from, to] : info.paused) {
         words.push_back("Recording was switched off from " + time_words(from) + " to " + time_words(to) +
                         ": nothing of that time is known.");

@@ -103,6 +103,7 @@ private:
     replayer.finish();
 
     std::vector<LiveBlock> blocks = replayer.live_blocks();
+    std::erase_if(blocks, [](const LiveBlock& block) { return block.address == 0; }); // known by their stacks alone
     std::ranges::copy(replayer.live_mappings(), std::back_inserter(blocks));
     StackTranslator translator(parent_stacks, parent->modules, stacks, modules);
     const int64_t shift_ns = child.clock.to_ns(fork_stamp) - parent->clock.to_ns(fork_stamp);

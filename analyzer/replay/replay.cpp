@@ -56,6 +56,7 @@ void fill_info(const TraceContents& trace, const Replayer& replayer, TraceInfo& 
 {
     info.duration_ns = std::max<int64_t>(replayer.end_ns(), 0);
     info.damage = trace.damage.entries();
+    info.unlisted = replayer.unlisted();
     info.gap_events = trace.header.lost_events + trace.damage.lost_events();
     info.complete = info.end_state != format::EndState::open && info.gap_events == 0 && info.damage.empty();
 }

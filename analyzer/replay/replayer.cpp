@@ -90,7 +90,7 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
         return block;
     };
     carry_totals(state, trace.clock);
-    for (const CarriedState::Stack& stack : state.stacks) count_stack(ids[stack.node]);
+    for (const CarriedState::Stack& stack : state.stacks) carry_stack(stack, ids[stack.node], trace.clock);
     carry_unknown(state);
     for (const format::CarriedBlock& carried : state.blocks) {
         const LiveBlock block = block_from(carried);
@@ -125,6 +125,20 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
             ids[carried.node], carried.allocated_by, carried.released_by, carried.blocks, carried.bytes};
 }
 
+void Replayer::carry_stack(const CarriedState::Stack& carried, StackId stack, const StampConverter& clock)
+{
+    count_stack(stack);
+    if (carried.numbers.unlisted_blocks == 0) return;
+    LiveBlock& blocks = unlisted_.emplace_back();
+    blocks.bytes = carried.numbers.unlisted_bytes;
+    blocks.allocated_ns = clock.to_ns(carried.numbers.unlisted_first_stamp);
+    blocks.stack = stack;
+    blocks.thread = ThreadId{UINT32_MAX};
+    blocks.kind = static_cast<EventKind>(carried.numbers.unlisted_kind);
+    blocks.blocks = carried.numbers.unlisted_blocks;
+    unlisted_counts_.bytes += blocks.bytes;
+}
+
 void Replayer::carry_totals(const CarriedState& state, const StampConverter& clock)
 {
     using format::CarriedTotal;
@@ -138,6 +152,9 @@ void Replayer::carry_totals(const CarriedState& state, const StampConverter& clo
     totals_.replaced_blocks = state.total(CarriedTotal::replaced_blocks);
     totals_.mismatches = state.total(CarriedTotal::mismatches);
     totals_.peak_mapped_bytes = state.total(CarriedTotal::peak_mapped_bytes);
+    unlisted_counts_.blocks = state.total(CarriedTotal::unlisted_blocks);
+    unlisted_counts_.max_bytes = state.total(CarriedTotal::unlisted_max_bytes);
+    unlisted_counts_.releases = state.total(CarriedTotal::unlisted_releases);
     std::ranges::copy(state.events_by_kind, totals_.events_by_kind);
     live_bytes_ = state.total(CarriedTotal::live_bytes);
     now_ns_ = clock.to_ns(state.total(CarriedTotal::last_stamp));
@@ -150,7 +167,7 @@ void Replayer::carry_unknown(const CarriedState& state)
     for (const CarriedState::Release& release : state.unknown_releases) {
         const std::optional<LiveBlock> block = take_block(release.address, release.kind);
         if (!block) continue;
-        --totals_.unmatched_releases;
+        --unknown_releases();
         if (format::same_family(block->kind, release.kind)) continue;
         ++totals_.mismatches;
         Mismatch& mismatch = mismatch_of(*block, release.kind);
@@ -183,7 +200,7 @@ void Replayer::release(const TraceEvent& event)
     ++totals_.releases;
     const std::optional<LiveBlock> block = take_block(event.address, event.kind);
     if (!block) {
-        ++totals_.unmatched_releases;
+        ++unknown_releases();
         if (event.kind == EventKind::realloc_release) {
             PendingRelease unmatched;
             unmatched.block.address = event.address;
@@ -236,7 +253,7 @@ void Replayer::revive(PendingRelease& pending, uint64_t address)
     const LiveBlock& block = pending.block;
     if (block.kind == EventKind::none) {
         --totals_.releases;
-        --totals_.unmatched_releases;
+        --unknown_releases();
         return;
     }
     LiveTable& table = table_of(block.kind);
@@ -285,6 +302,12 @@ void Replayer::undo_unmap(const TraceEvent& event)
 }
 
 // -- Counting --------------------------------------------------------------------------------------------------------
+
+// Releases of addresses that no known block has.
+uint64_t& Replayer::unknown_releases()
+{
+    return unlisted_counts_.blocks != 0 ? unlisted_counts_.releases : totals_.unmatched_releases;
+}
 
 LiveTable& Replayer::table_of(EventKind allocated)
 {
@@ -351,6 +374,7 @@ std::vector<LiveBlock> Replayer::live_blocks() const
     std::ranges::sort(blocks, [](const LiveBlock& a, const LiveBlock& b) {
         return std::tie(a.allocated_ns, a.address, a.kind) < std::tie(b.allocated_ns, b.address, b.kind);
     });
+    blocks.insert(blocks.end(), unlisted_.begin(), unlisted_.end());
     return blocks;
 }
 

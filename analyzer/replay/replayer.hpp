@@ -32,10 +32,12 @@ public:
     void finish();
 
     [[nodiscard]] const Totals& totals() const { return totals_; }
+    [[nodiscard]] const Unlisted& unlisted() const { return unlisted_counts_; }
     [[nodiscard]] int64_t end_ns() const { return now_ns_; } // of the last event
     [[nodiscard]] std::vector<Mismatch> mismatches() const;
 
-    // What is live, inherited blocks included: heap and custom blocks in order of allocation, mappings by address.
+    // What is live, inherited blocks included: heap and custom blocks in order of allocation, then those of which only
+    // the stacks are known, one a stack; mappings by address.
     [[nodiscard]] std::vector<LiveBlock> live_blocks() const;
     [[nodiscard]] std::vector<LiveBlock> live_mappings() const { return mapped_.all(); }
 
@@ -56,6 +58,8 @@ private:
 
     void carry_totals(const CarriedState& state, const StampConverter& clock);
     void carry_unknown(const CarriedState& state);
+    void carry_stack(const CarriedState::Stack& carried, StackId stack, const StampConverter& clock);
+    [[nodiscard]] uint64_t& unknown_releases();
     void allocate(const TraceEvent& event);
     void release(const TraceEvent& event);
     void undo_realloc(const TraceEvent& event);
@@ -82,6 +86,8 @@ private:
     std::vector<StreamState> streams_;
     std::vector<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
     std::vector<uint8_t> stack_seen_;       // by StackId
+    std::vector<LiveBlock> unlisted_;       // of the carried state: one a stack
+    Unlisted unlisted_counts_;
     std::map<std::tuple<StackId, format::EventKind, format::EventKind>, Mismatch> mismatches_;
     uint64_t live_bytes_ = 0; // own heap blocks
     int64_t now_ns_ = 0;

@@ -65,6 +65,14 @@ struct StackDifference {
     std::vector<Pc> libunwind;
 };
 
+// Blocks that are known by their stacks alone, because the ring had no room for each.
+struct Unlisted {
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+    uint64_t max_bytes = 0; // the largest of them
+    uint64_t releases = 0;  // since then, of unknown addresses: perhaps of some of them
+};
+
 struct TraceInfo {
     std::string path;
     uint64_t trace_id = 0;
@@ -93,6 +101,7 @@ struct TraceInfo {
     uint64_t file_bytes = 0;
     uint64_t ring_bytes = 0;          // the bound of the file; 0: none
     std::optional<int64_t> folded_ns; // events up to here are no longer in the file: folded
+    Unlisted unlisted;                // found by the replay
     uint64_t writer_cpu_ns = 0;
     uint64_t libunwind_stacks = 0;            // stacks that the preload's own unwinder left to libunwind
     uint64_t verified_stacks = 0;             // compared with libunwind's
@@ -112,6 +121,9 @@ struct LiveBlock {
     uint8_t alignment_log2 = 0; // 0: the default
     bool truncated_stack = false;
     bool inherited = false; // allocated by the parent before the fork
+    // So many of one stack where that alone is known of them: no address, no thread, the sum of the bytes, the first
+    // time.
+    uint64_t blocks = 1;
 };
 
 struct Totals {

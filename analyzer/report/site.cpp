@@ -56,16 +56,16 @@ RawSites collect(const std::vector<LiveBlock>& blocks, const ReplayResult& trace
     RawSites sites;
     for (const LiveBlock& block : blocks) {
         const RawKey key{block.stack, by == GroupBy::thread ? block.thread.value : 0,
-                         by == GroupBy::size ? block.bytes : 0};
-        const uint32_t tid = block.thread.value < trace.threads.size() ? trace.threads[block.thread.value].tid : 0;
+                         by == GroupBy::size ? block.bytes / block.blocks : 0};
         Site one{.label = {},
-                 .blocks = 1,
+                 .blocks = block.blocks,
                  .bytes = block.bytes,
                  .first_ns = block.allocated_ns,
                  .last_ns = block.allocated_ns,
                  .kinds = {block.kind},
-                 .tids = {tid},
+                 .tids = {},
                  .truncated = block.truncated_stack};
+        if (block.thread.value < trace.threads.size()) one.tids.push_back(trace.threads[block.thread.value].tid);
         truncated += block.truncated_stack ? 1 : 0;
         add(sites[key], one);
     }

@@ -39,6 +39,7 @@ bool CarriedWriter::make_room(uint64_t bytes) noexcept
 {
     if (slot_ && format::chunk_fits(bytes, kSlotBytes - used_)) return true;
     close();
+    if (slots_ == most_slots_) return false;
     slot_ = g_tracer.file.add_slot(format::SlotKind::carried, 0, fd_);
     used_ = sizeof(format::SlotHeader);
     if (!slot_) return false;

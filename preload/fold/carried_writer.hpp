@@ -11,8 +11,11 @@ namespace leak::preload {
 
 class CarriedWriter {
 public:
-    // number: of the state; fd: the trace file, or -1.
-    CarriedWriter(uint64_t number, int fd) noexcept : number_(number), fd_(fd) {}
+    // number: of the state; most_slots: that it may take; fd: the trace file, or -1.
+    CarriedWriter(uint64_t number, uint32_t most_slots, int fd) noexcept
+        : number_(number), most_slots_(most_slots), fd_(fd)
+    {
+    }
     ~CarriedWriter() { close(); }
     CarriedWriter(const CarriedWriter&) = delete;
     CarriedWriter& operator=(const CarriedWriter&) = delete;
@@ -34,6 +37,7 @@ private:
     void close() noexcept;
 
     uint64_t number_;
+    uint32_t most_slots_;
     int fd_;
     bool is_sound_ = true;
     uint32_t parts_ = 0;

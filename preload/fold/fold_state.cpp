@@ -2,6 +2,8 @@
 
 #include "format/families.hpp"
 
+#include <algorithm>
+
 namespace leak::preload {
 
 using format::CarriedTotal;
@@ -85,7 +87,8 @@ void FoldState::release_block(const FoldEvent& event) noexcept
     ++total(CarriedTotal::releases);
     FoldBlock block{};
     if (!take_block(event, block)) {
-        ++total(CarriedTotal::unmatched_releases);
+        const bool may_be_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
+        ++total(may_be_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases);
         if (has_parent_) unknown_releases_.push_back({event.address, event.thread, event.kind});
         if (event.kind == EventKind::realloc_release) {
             block.address = event.address;
@@ -146,7 +149,8 @@ void FoldState::revive(StreamState::Pending& pending, uint64_t address) noexcept
     const FoldBlock& block = pending.block;
     if (block.event_kind() == EventKind::none) {
         --total(CarriedTotal::releases);
-        --total(CarriedTotal::unmatched_releases);
+        const bool was_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
+        --total(was_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases);
         for (size_t i = unknown_releases_.size(); i-- > 0;) {
             if (unknown_releases_[i].address != address) continue;
             unknown_releases_.erase(i);
@@ -246,6 +250,37 @@ void FoldState::note_unknown_range(uint64_t address, uint64_t bytes) noexcept
 }
 
 // -- Memory --
+
+bool FoldState::unlist_smallest() noexcept
+{
+    MappedArray<uint32_t> order;
+    if (!heap_.sort(order)) return false;
+    if (order.empty()) return false;
+    MappedArray<uint64_t> sizes;
+    for (const uint32_t place : order) sizes.push_back(heap_.at(place).bytes);
+    MappedArray<uint64_t> addresses;
+    std::nth_element(sizes.begin(), sizes.begin() + sizes.size() / 2, sizes.end());
+    const uint64_t most_bytes = sizes[sizes.size() / 2];
+    for (const uint32_t place : order)
+        if (heap_.at(place).bytes <= most_bytes) addresses.push_back(heap_.at(place).address);
+    if (sizes.out_of_memory() || addresses.out_of_memory()) return false;
+    for (const uint64_t address : addresses) {
+        FoldBlock block;
+        if (!heap_.take(address, block)) continue;
+        format::CarriedStack& stack = stacks_.totals_of(block.stack).numbers;
+        if (stack.unlisted_blocks++ == 0 || block.stamp < stack.unlisted_first_stamp)
+            stack.unlisted_first_stamp = block.stamp;
+        if (block.stamp >= stack.unlisted_last_stamp) {
+            stack.unlisted_last_stamp = block.stamp;
+            stack.unlisted_kind = block.kind;
+        }
+        stack.unlisted_bytes += block.bytes;
+        ++total(CarriedTotal::unlisted_blocks);
+    }
+    uint64_t& largest = total(CarriedTotal::unlisted_max_bytes);
+    if (most_bytes > largest) largest = most_bytes;
+    return true;
+}
 
 bool FoldState::out_of_memory() const noexcept
 {

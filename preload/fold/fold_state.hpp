@@ -57,6 +57,10 @@ public:
 
     void apply(const FoldEvent& event) noexcept;
 
+    // Gives up the smaller half of the blocks: what is known of them from now on is how many there are of each stack,
+    // and their bytes. False: there are none.
+    [[nodiscard]] bool unlist_smallest() noexcept;
+
     // A push that found no memory has left the state wrong.
     [[nodiscard]] bool out_of_memory() const noexcept;
 
@@ -154,7 +158,9 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
         if (nodes[i].totals == 0) continue;
         const format::CarriedStack& numbers = stacks_.totals_at(nodes[i].totals).numbers;
         to.put_all(i - before_stack, numbers.allocations, numbers.allocated_bytes, numbers.releases,
-                   numbers.released_bytes, numbers.temporary_allocations, numbers.peak_bytes);
+                   numbers.released_bytes, numbers.temporary_allocations, numbers.peak_bytes, numbers.unlisted_blocks,
+                   numbers.unlisted_bytes, numbers.unlisted_first_stamp, numbers.unlisted_last_stamp,
+                   numbers.unlisted_kind);
         before_stack = i;
     }
 

@@ -23,6 +23,12 @@ namespace {
     return (ring.available() + ring.count(SlotKind::events)) / 4 + 1;
 }
 
+// Of a carried state: there are two while one is written, and the rest is for events.
+[[nodiscard]] uint32_t most_slots() noexcept
+{
+    return g_tracer.file.ring().limit() / 4;
+}
+
 } // namespace
 
 bool Folder::fold_if_due() noexcept
@@ -67,7 +73,8 @@ bool Folder::prepare() noexcept
 uint32_t Folder::slots_of_state_after(uint32_t folded) const noexcept
 {
     const uint64_t growth = growth_per_slot_ * folded;
-    return carried_slots_ + carried_slots_ / 8 + static_cast<uint32_t>(growth * 3 / 2 / format::kSlotBytes) + 2;
+    const uint64_t guess = carried_slots_ + carried_slots_ / 8 + growth * 3 / 2 / format::kSlotBytes + 2;
+    return guess < most_slots() ? static_cast<uint32_t>(guess) : most_slots();
 }
 
 // The oldest event slots, as many as are worth a fold.
@@ -125,22 +132,33 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
 
 bool Folder::write_state(const Plan& to_do) noexcept
 {
-    const uint64_t number = number_ + 1;
-    CarriedWriter writer(number, t_local.is_writer ? g_tracer.writer.descriptor() : -1);
-    if (!writer.begin()) {
-        g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
-        return false;
+    // A state that has no room becomes smaller, until it has.
+    for (;;) {
+        switch (try_to_write(to_do)) {
+        case Written::whole:
+            return true;
+        case Written::no_memory:
+            g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
+            return false;
+        case Written::no_room:
+            free_slots(0, number_); // those of the part that was written
+            if (state_->unlist_smallest()) continue;
+            g_tracer.fail(format::LossCause::no_space,
+                          "the ring is too small for the stacks of this program (LEAK_RING)", -ENOSPC);
+            return false;
+        }
     }
+}
+
+Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
+{
+    const uint64_t number = ++last_number_;
+    CarriedWriter writer(number, most_slots(), t_local.is_writer ? g_tracer.writer.descriptor() : -1);
+    if (!writer.begin()) return Written::no_memory;
     format::CarriedEncoder encoder(writer.buffer(), writer);
     state_->write(encoder);
-    if (state_->out_of_memory()) {
-        g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
-        return false;
-    }
-    if (!writer.is_sound()) {
-        g_tracer.fail(format::LossCause::no_space, "the ring is too small for what is live (LEAK_RING)", -ENOSPC);
-        return false;
-    }
+    if (state_->out_of_memory()) return Written::no_memory;
+    if (!writer.is_sound()) return Written::no_room;
     format::CarriedRef reference{number, to_do.last_stamp, encoder.bytes(), writer.parts(), 0};
     reference.checksum = format::checksum(&reference, offsetof(format::CarriedRef, checksum));
     format::FileHeader& header = g_tracer.file.header();
@@ -155,7 +173,7 @@ bool Folder::write_state(const Plan& to_do) noexcept
     carried_bytes_ = bytes;
     free_slots(to_do.last_stamp, number);
     g_tracer.file.ring().set_reserve(slots_of_state_after(slots_to_fold()));
-    return true;
+    return Written::whole;
 }
 
 void Folder::free_slots(uint64_t last_stamp, uint64_t number) noexcept
@@ -178,7 +196,7 @@ void Folder::reset() noexcept
     // In the middle of a fold by a thread that is not here the state may be anything: its memory is left alone.
     state_ = nullptr;
     is_folding_ = false;
-    number_ = 0;
+    number_ = last_number_ = 0;
     carried_slots_ = 0;
     carried_bytes_ = 0;
     growth_per_slot_ = format::kSlotBytes;

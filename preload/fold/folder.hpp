@@ -41,11 +41,14 @@ private:
     [[nodiscard]] Plan plan() noexcept;
     [[nodiscard]] bool fold_up_to(const Plan& to_do) noexcept;
     [[nodiscard]] bool write_state(const Plan& to_do) noexcept;
+    enum class Written { whole, no_room, no_memory };
+    [[nodiscard]] Written try_to_write(const Plan& to_do) noexcept;
     void free_slots(uint64_t last_stamp, uint64_t number) noexcept;
 
     FoldState* state_ = nullptr;
     bool is_folding_ = false;
-    uint64_t number_ = 0;                           // of the last carried state
+    uint64_t number_ = 0;                           // of the carried state that holds
+    uint64_t last_number_ = 0;                      // of the one that was begun last
     uint32_t carried_slots_ = 0;                    // of it
     uint64_t carried_bytes_ = 0;                    // written in them
     uint64_t growth_per_slot_ = format::kSlotBytes; // of the state, in bytes, for an event slot that was folded
