@@ -72,11 +72,11 @@ class Ring(LeakTest):
                 continue  # before its first event
             with self.subTest(i=i, threads=threads, writer=writer):
                 wrapped += self.check_killed(folder, trace, threads)
-        self.assertGreater(wrapped, KILLS // 3)
+        self.assertGreaterEqual(wrapped, KILLS // 3)
 
     def test_what_is_live_has_no_room(self):
         released = 1000
-        run = self.run_traced([self.host("ring_leak"), "900000", str(released)], env={"LEAK_RING": "8M"}, timeout=300)
+        run = self.run_traced([self.host("ring_leak"), "1200000", str(released)], env={"LEAK_RING": "8M"}, timeout=300)
         self.assertEqual(run.status, 0, run.stderr)
         trace = self.only_trace(run)
         self.assertLessEqual(os.stat(trace).st_size, RING)
@@ -91,7 +91,10 @@ class Ring(LeakTest):
         # still listed; if not, its release is counted.
         self.assert_left(report, "leak_large", large, 5000 * large, "malloc")
         left = report.left("leak_small")
-        self.assertEqual(left[0], blocks - released + unlisted["releases"])
+        self.assertGreaterEqual(left[0], blocks - released)
+        self.assertLessEqual(left[0], blocks)
+        self.assertEqual(sum(site.blocks for site in report.sites),
+                         report.summary["allocations"] - report.summary["releases"] + unlisted["releases"])
         self.assertLessEqual(left[1], bytes)
         self.assertGreaterEqual(left[1], bytes - 80 * released)
         self.assertEqual(report.summary["unmatched_releases"], 0)
