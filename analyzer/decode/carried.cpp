@@ -161,7 +161,7 @@ void read_state(CarriedDecoder& from, CarriedState& state)
 std::optional<format::CarriedRef> carried_ref(const format::FileHeader& header)
 {
     if (header.carried_index > 1) return std::nullopt;
-    const format::CarriedRef& reference = header.carried[header.carried_index];
+    const format::CarriedRef reference = header.carried[header.carried_index];
     if (reference.number == 0 || LEAK_CHECKSUM_UP_TO(reference, checksum) != reference.checksum) return std::nullopt;
     return reference;
 }
