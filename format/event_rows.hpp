@@ -267,7 +267,8 @@ public:
         __builtin_prefetch(at_ + kAhead);
         row.first = read<uint64_t>(0);
         const uint64_t stamp = stamp_ + row.stamp_delta();
-        if (!is_known(row.kind()) || (row.first & kRowFlags & ~uint64_t{kOpTruncated}) != 0 || stamp < stamp_) return false;
+        if (!is_known(row.kind()) || (row.first & kRowFlags & ~uint64_t{kOpTruncated}) != 0 || stamp < stamp_)
+            return false;
         uint64_t row_bytes = kMinRowBytes;
         if (has_size(row.kind())) {
             row.sized = read<RowSize>(kMinRowBytes);
