@@ -1,5 +1,6 @@
 #include "preload/slot_ring.hpp"
 
+#include "format/event_rows.hpp"
 #include "preload/os.hpp"
 
 namespace leak::preload {
@@ -15,6 +16,18 @@ bool SlotRing::begin(uint64_t bytes) noexcept
     if (limit_ == 0) return true;
     uses_ = static_cast<Use*>(os::map_memory(limit_ * sizeof(Use)));
     return uses_ != nullptr;
+}
+
+uint32_t SlotRing::raw_buffer_bytes() const noexcept
+{
+    // The smallest holds an event with the deepest stack.
+    constexpr uint32_t kSmall = format::kRawBufferBytes / 4;
+    constexpr uint32_t kSmallest = format::kRawBufferBytes / 8;
+    static_assert(sizeof(format::RawBufferHeader) + format::kWideRowBytes + format::kMaxStackDepth * sizeof(uint32_t) <
+                  kSmallest - 512);
+    const uint32_t slots = count(SlotKind::raw_events);
+    if (limit_ == 0 || slots <= limit_ / 16) return format::kRawBufferBytes;
+    return slots <= limit_ / 8 ? kSmall : kSmallest;
 }
 
 uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept

@@ -35,6 +35,9 @@ public:
     [[nodiscard]] uint32_t available() const noexcept { return limit_ - slots_ + free_; }
     [[nodiscard]] uint32_t count(format::SlotKind kind) const noexcept { return counts_[static_cast<uint32_t>(kind)]; }
 
+    // How large the buffers of the last raw slot should be: the more threads there are for the ring, the smaller.
+    [[nodiscard]] uint32_t raw_buffer_bytes() const noexcept;
+
     // Slots kept for the next carried state, and what has to go on in any case.
     void set_reserve(uint32_t slots) noexcept { reserve_ = slots; }
 

@@ -39,6 +39,12 @@ void put_journal_frame(std::byte* at, uint64_t bytes) noexcept
     publish_frame(at, format::make_frame(format::FrameKind::journal, bytes));
 }
 
+void lay_out_raw(std::byte* slot, uint32_t buffer_bytes) noexcept
+{
+    for (uint32_t at = buffer_bytes; at < kSlotBytes; at += buffer_bytes) put_raw_frame(slot + at, buffer_bytes);
+    put_raw_frame(slot + sizeof(format::SlotHeader), buffer_bytes - sizeof(format::SlotHeader));
+}
+
 // The capacity is what fits; what is left over at the end of the frame is never read.
 void put_pcs_frame(std::byte* at, uint64_t bytes) noexcept
 {
@@ -275,9 +281,7 @@ void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
     const uint64_t body_bytes = kSlotBytes - sizeof(format::SlotHeader);
     switch (kind) {
     case SlotKind::raw_events:
-        for (uint32_t at = format::kRawBufferBytes; at < kSlotBytes; at += format::kRawBufferBytes)
-            put_raw_frame(slot + at, format::kRawBufferBytes);
-        put_raw_frame(body, format::kRawBufferBytes - sizeof(format::SlotHeader));
+        lay_out_raw(slot, ring_.raw_buffer_bytes());
         break;
     case SlotKind::pcs:
         put_pcs_frame(body, body_bytes);

@@ -262,12 +262,15 @@ Slot Tracer::new_slot(format::SlotKind kind) noexcept
 Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
     Slot slot = file.add_slot(kind, owner_tid, fd);
-    if (!slot && file.is_full() && folder.fold()) slot = file.add_slot(kind, owner_tid, fd);
+    if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
+        slot = file.add_slot(kind, owner_tid, fd);
     if (slot) return slot;
-    const bool can_wait = kind == format::SlotKind::events || kind == format::SlotKind::raw_events;
+    // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
+    const bool can_wait =
+        kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());
     if (!file.is_full())
         fail(format::LossCause::no_space, "the trace can't grow", file.error());
-    else if (!can_wait || !folder.is_folding())
+    else if (!can_wait)
         fail(format::LossCause::no_space, "the ring is too small for what is live (LEAK_RING)", -ENOSPC);
     return {};
 }

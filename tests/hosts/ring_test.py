@@ -74,6 +74,14 @@ class Ring(LeakTest):
                 wrapped += self.check_killed(folder, trace, threads)
         self.assertGreaterEqual(wrapped, KILLS // 3)
 
+    def test_many_threads_in_a_small_ring(self):
+        run = self.run_both([self.host("handoff"), "30000", "64", "64"], env={"LEAK_RING": "8M"}, timeout=300)
+        report = self.report_of(run)
+        self.assertLessEqual(os.stat(self.only_trace(run)).st_size, RING)
+        self.assertIsNotNone(report.trace["folded_ns"])
+        self.assert_left(report, "make_block", 0, 0)
+        self.assert_sound(report)
+
     def test_what_is_live_has_no_room(self):
         released = 1000
         run = self.run_traced([self.host("ring_leak"), "1200000", str(released)], env={"LEAK_RING": "8M"}, timeout=300)
