@@ -156,7 +156,6 @@ public:
     void refuse() noexcept { is_sound_ = false; }
 
     [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
-    [[nodiscard]] bool is_at_end() const noexcept { return at_ == end_; }
 
 private:
     uint32_t narrow(uint64_t number) noexcept

@@ -46,7 +46,7 @@ uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept
     } else {
         ++slots_;
     }
-    uses_[slot] = {kind, false, sequence, UINT64_MAX, 0};
+    uses_[slot] = {kind, false, false, sequence, UINT64_MAX, 0};
     ++counts_[static_cast<uint32_t>(kind)];
     return slot;
 }
@@ -87,6 +87,13 @@ SlotRing::Use SlotRing::use(uint32_t slot) noexcept
 {
     const Locked locked(lock_);
     return uses_[slot];
+}
+
+void SlotRing::mark_folding(uint64_t stamp) noexcept
+{
+    const Locked locked(lock_);
+    for (uint32_t i = 0; i < slots_; ++i)
+        uses_[i].is_folding = uses_[i].kind == SlotKind::events && uses_[i].is_closed && uses_[i].last_stamp <= stamp;
 }
 
 bool SlotRing::may_have_events_before(uint32_t slot, uint64_t stamp) noexcept

@@ -16,6 +16,7 @@ public:
     struct Use {
         format::SlotKind kind;
         bool is_closed;       // nothing is added any more
+        bool is_folding;      // complete when the fold under way began, and all of it is folded by it
         uint64_t sequence;    // of the use, as in the slot's header
         uint64_t first_stamp; // of its events
         uint64_t last_stamp;
@@ -51,6 +52,8 @@ public:
     void note_events(uint32_t slot, uint64_t first_stamp, uint64_t last_stamp) noexcept;
     void close(uint32_t slot) noexcept;
     [[nodiscard]] Use use(uint32_t slot) noexcept;
+    // Before a fold up to `stamp` looks for events: marks the slots that it will free.
+    void mark_folding(uint64_t stamp) noexcept;
     // Whether an event slot may hold events up to `stamp`.
     [[nodiscard]] bool may_have_events_before(uint32_t slot, uint64_t stamp) noexcept;
 

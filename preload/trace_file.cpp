@@ -259,6 +259,7 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
 Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
     extending_.store(true, std::memory_order_release);
+    is_full_ = false;
     const int own = fd >= 0 ? fd : open_again();
     Slot slot;
     if (own < 0)

@@ -71,7 +71,8 @@ public:
     // A dlclose() is under way: what is known of code may be wrong.
     [[nodiscard]] bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed) != 0; }
     [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
-    // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed.
+    // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed,
+    // or all buffers that the ring has room for are in the hands of threads.
     [[nodiscard]] RawBuffer* take_buffer() noexcept;
     // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
     // for nothing, and must not wait for anybody.

@@ -53,7 +53,6 @@ public:
     [[nodiscard]] StreamState& stream(uint32_t number) noexcept { return streams_[number]; }
 
     [[nodiscard]] StackTree& stacks() noexcept { return stacks_; }
-    [[nodiscard]] size_t live_blocks() const noexcept { return heap_.size() + custom_.size() + ranges_.all().size(); }
 
     void apply(const FoldEvent& event) noexcept;
 

@@ -47,6 +47,7 @@ bool Folder::fold() noexcept
     bool has_freed = false;
     if (prepare()) {
         const Plan to_do = plan();
+        g_tracer.file.ring().mark_folding(to_do.last_stamp);
         has_freed = to_do.slots != 0 && fold_up_to(to_do);
     }
     is_folding_ = false;
@@ -141,7 +142,7 @@ bool Folder::write_state(const Plan& to_do) noexcept
             g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
             return false;
         case Written::no_room:
-            free_slots(0, number_); // those of the part that was written
+            free_states_but(number_); // the part that was written
             if (state_->unlist_smallest()) continue;
             g_tracer.fail(format::LossCause::no_space,
                           "the ring is too small for the stacks of this program (LEAK_RING)", -ENOSPC);
@@ -171,20 +172,26 @@ Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
     const uint64_t bytes = writer.bytes();
     growth_per_slot_ = bytes > carried_bytes_ ? (bytes - carried_bytes_) / to_do.slots : 0;
     carried_bytes_ = bytes;
-    free_slots(to_do.last_stamp, number);
+    free_states_but(number);
+    free_folded();
     g_tracer.file.ring().set_reserve(slots_of_state_after(slots_to_fold()));
     return Written::whole;
 }
 
-void Folder::free_slots(uint64_t last_stamp, uint64_t number) noexcept
+void Folder::free_states_but(uint64_t number) noexcept
 {
     SlotRing& ring = g_tracer.file.ring();
-    for (uint32_t i = 0; i < ring.slots(); ++i) {
-        const SlotRing::Use use = ring.use(i);
-        const bool is_old_state = use.kind == SlotKind::carried && use.last_stamp != number;
-        const bool is_folded = use.kind == SlotKind::events && use.is_closed && use.last_stamp <= last_stamp;
-        if (is_old_state || is_folded) ring.free(i);
-    }
+    for (uint32_t i = 0; i < ring.slots(); ++i)
+        if (const SlotRing::Use use = ring.use(i); use.kind == SlotKind::carried && use.last_stamp != number)
+            ring.free(i);
+}
+
+// Not what was completed meanwhile: it may end with an event that came late (FoldInput).
+void Folder::free_folded() noexcept
+{
+    SlotRing& ring = g_tracer.file.ring();
+    for (uint32_t i = 0; i < ring.slots(); ++i)
+        if (const SlotRing::Use use = ring.use(i); use.kind == SlotKind::events && use.is_folding) ring.free(i);
 }
 
 void Folder::reset() noexcept

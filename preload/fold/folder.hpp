@@ -43,7 +43,8 @@ private:
     [[nodiscard]] bool write_state(const Plan& to_do) noexcept;
     enum class Written { whole, no_room, no_memory };
     [[nodiscard]] Written try_to_write(const Plan& to_do) noexcept;
-    void free_slots(uint64_t last_stamp, uint64_t number) noexcept;
+    static void free_states_but(uint64_t number) noexcept;
+    static void free_folded() noexcept;
 
     FoldState* state_ = nullptr;
     bool is_folding_ = false;

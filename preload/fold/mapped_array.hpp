@@ -18,7 +18,10 @@ template <typename T> class MappedArray {
 
 public:
     MappedArray() noexcept = default;
-    ~MappedArray() { release(); }
+    ~MappedArray()
+    {
+        if (data_ != nullptr) os::unmap(data_, mapped_bytes_);
+    }
     MappedArray(const MappedArray&) = delete;
     MappedArray& operator=(const MappedArray&) = delete;
     MappedArray(MappedArray&& other) noexcept { swap(other); }
@@ -39,7 +42,6 @@ public:
     [[nodiscard]] T& back() noexcept { return data_[size_ - 1]; }
     [[nodiscard]] bool out_of_memory() const noexcept { return out_of_memory_; }
     void set_out_of_memory() noexcept { out_of_memory_ = true; }
-    [[nodiscard]] size_t mapped_bytes() const noexcept { return mapped_bytes_; }
 
     void push_back(const T& value) noexcept
     {
@@ -84,19 +86,6 @@ public:
         data_ = static_cast<T*>(memory);
         mapped_bytes_ = bytes;
         return true;
-    }
-    // Gives the memory back.
-    void release() noexcept
-    {
-        if (data_ != nullptr) os::unmap(data_, mapped_bytes_);
-        forget();
-    }
-    // In a forked child, where the array may be in the middle of a change: leaves the memory where it is.
-    void forget() noexcept
-    {
-        data_ = nullptr;
-        size_ = mapped_bytes_ = 0;
-        out_of_memory_ = false;
     }
 
 private:

@@ -3,8 +3,8 @@
 // is live is counted by the program itself, in shared memory, in the order in which calls complete: a reader of the
 // counters of a killed run knows the least that its trace must hold.
 //
-// Counters of thread t: [4t] allocations, [4t + 1] releases, [4t + 2] and [4t + 3] as at the end: live blocks and bytes
-// of site 0 .. kSites - 1 are printed there.
+// Counters of thread t: [4t] allocations, [4t + 1] releases. At the end the file "truth" has live blocks and bytes by
+// site, and the sums of the counters.
 #include "host.hpp"
 
 #include <atomic>

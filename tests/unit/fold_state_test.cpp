@@ -101,18 +101,13 @@ void check_same(const ReplayResult& folded, const ReplayResult& whole)
 {
     const analyzer::Totals& a = folded.totals;
     const analyzer::Totals& b = whole.totals;
-    CHECK(a.allocations == b.allocations);
-    CHECK(a.releases == b.releases);
-    CHECK(a.allocated_bytes == b.allocated_bytes);
-    CHECK(a.peak_bytes == b.peak_bytes);
     CHECK(a.peak_ns == b.peak_ns);
-    CHECK(a.temporary_allocations == b.temporary_allocations);
-    CHECK(a.unmatched_releases == b.unmatched_releases);
-    CHECK(a.replaced_blocks == b.replaced_blocks);
-    CHECK(a.mismatches == b.mismatches);
-    CHECK(a.mapped_bytes == b.mapped_bytes);
-    CHECK(a.peak_mapped_bytes == b.peak_mapped_bytes);
-    CHECK(a.stacks == b.stacks);
+    using Totals = analyzer::Totals;
+    for (uint64_t Totals::* total :
+         {&Totals::allocations, &Totals::releases, &Totals::allocated_bytes, &Totals::peak_bytes,
+          &Totals::temporary_allocations, &Totals::unmatched_releases, &Totals::replaced_blocks, &Totals::mismatches,
+          &Totals::mapped_bytes, &Totals::peak_mapped_bytes, &Totals::stacks})
+        CHECK(a.*total == b.*total);
     CHECK(std::ranges::equal(a.events_by_kind, b.events_by_kind));
     check_same(folded.unfreed, folded, whole.unfreed, whole);
     check_same(folded.mapped, folded, whole.mapped, whole);
