@@ -102,6 +102,19 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
         mapped_.map(range);
         for (Analysis* analysis : analyses_) analysis->on_allocate(range);
     }
+    carry_streams(trace, block_from);
+    for (size_t i = 0; i < std::min(last_allocation_.size(), state.last_allocation.size()); ++i)
+        last_allocation_[i] = state.last_allocation[i];
+    for (const CarriedState::Mismatch& carried : state.mismatches)
+        mismatches_[{ids[carried.node], carried.allocated_by, carried.released_by}] = {
+            ids[carried.node], carried.allocated_by, carried.released_by, carried.blocks, carried.bytes};
+}
+
+// block_from: as in carry().
+void Replayer::carry_streams(const TraceContents& trace,
+                             const std::function<LiveBlock(const format::CarriedBlock&)>& block_from)
+{
+    const CarriedState& state = *trace.carried;
     std::map<std::pair<uint32_t, uint32_t>, size_t> numbers;
     for (size_t i = 0; i < trace.streams.size(); ++i)
         numbers[{trace.streams[i].thread.value, trace.streams[i].level}] = i;
@@ -118,11 +131,6 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
     }
     for (const auto& [number, piece] : state.unmapped)
         if (StreamState* stream = stream_of(state.streams[number])) stream->unmapped.push_back(block_from(piece));
-    for (size_t i = 0; i < std::min(last_allocation_.size(), state.last_allocation.size()); ++i)
-        last_allocation_[i] = state.last_allocation[i];
-    for (const CarriedState::Mismatch& carried : state.mismatches)
-        mismatches_[{ids[carried.node], carried.allocated_by, carried.released_by}] = {
-            ids[carried.node], carried.allocated_by, carried.released_by, carried.blocks, carried.bytes};
 }
 
 void Replayer::carry_stack(const CarriedState::Stack& carried, StackId stack, const StampConverter& clock)

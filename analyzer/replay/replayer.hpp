@@ -8,6 +8,7 @@
 #include "analyzer/replay/mapped_ranges.hpp"
 #include "analyzer/replay/replay.hpp"
 
+#include <functional>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -58,6 +59,8 @@ private:
 
     void carry_totals(const CarriedState& state, const StampConverter& clock);
     void carry_unknown(const CarriedState& state);
+    void carry_streams(const TraceContents& trace,
+                       const std::function<LiveBlock(const format::CarriedBlock&)>& block_from);
     void carry_stack(const CarriedState::Stack& carried, StackId stack, const StampConverter& clock);
     [[nodiscard]] uint64_t& unknown_releases();
     void allocate(const TraceEvent& event);

@@ -107,6 +107,8 @@ private:
     void drop_live(const FoldBlock& block) noexcept;
     void note_unknown_range(uint64_t address, uint64_t bytes) noexcept;
     [[nodiscard]] uint64_t& total(format::CarriedTotal which) noexcept { return totals_[static_cast<uint32_t>(which)]; }
+    template <typename Sink> void write_stacks(format::CarriedEncoder<Sink>& to) const noexcept;
+    template <typename Sink> void write_streams(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept;
 
     bool has_parent_ = false;
@@ -141,13 +143,8 @@ void FoldState::write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks&
     }
 }
 
-template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to) noexcept
+template <typename Sink> void FoldState::write_stacks(format::CarriedEncoder<Sink>& to) const noexcept
 {
-    to.put(format::kCarriedTotals);
-    for (const uint64_t total : totals_) to.put(total);
-    to.put(format::kEventKindCount);
-    for (const uint64_t events : events_by_kind_) to.put(events);
-
     const auto& nodes = stacks_.nodes();
     to.put(nodes.size() - 1);
     for (size_t i = 1; i < nodes.size(); ++i) to.put_all(i - nodes[i].caller, nodes[i].pc_id);
@@ -162,16 +159,10 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
                    numbers.unlisted_kind);
         before_stack = i;
     }
+}
 
-    write_blocks(to, heap_);
-    write_blocks(to, custom_);
-    // By address: their stamps go up and down.
-    to.put(ranges_.all().size());
-    for (const FoldBlock& range : ranges_.all()) {
-        const format::CarriedBlock carried = range.carried();
-        to.put_block(carried, {});
-    }
-
+template <typename Sink> void FoldState::write_streams(format::CarriedEncoder<Sink>& to) const noexcept
+{
     to.put(streams_.size());
     for (const StreamState& stream : streams_) {
         to.put_all(stream.thread, stream.level, stream.sequence, stream.events,
@@ -191,6 +182,26 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
         to.put(unmapped.stream);
         to.put_block(unmapped.piece.carried(), {});
     }
+}
+
+template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to) noexcept
+{
+    to.put(format::kCarriedTotals);
+    for (const uint64_t total : totals_) to.put(total);
+    to.put(format::kEventKindCount);
+    for (const uint64_t events : events_by_kind_) to.put(events);
+
+    write_stacks(to);
+    write_blocks(to, heap_);
+    write_blocks(to, custom_);
+    // By address: their stamps go up and down.
+    to.put(ranges_.all().size());
+    for (const FoldBlock& range : ranges_.all()) {
+        const format::CarriedBlock carried = range.carried();
+        to.put_block(carried, {});
+    }
+
+    write_streams(to);
     to.put(last_allocation_.size());
     for (const uint64_t address : last_allocation_) to.put(address);
     to.put(mismatches_.size());
