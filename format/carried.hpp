@@ -7,10 +7,12 @@
 
 #include "format/event.hpp"
 #include "format/layout.hpp"
+#include "format/stack_accounts.hpp"
 #include "format/varint.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 
 namespace leak::format {
@@ -48,22 +50,22 @@ enum class CarriedTotal : uint32_t {
 };
 inline constexpr uint32_t kCarriedTotals = static_cast<uint32_t>(CarriedTotal::count);
 
-// What is known of a stack since the start.
-struct CarriedStack {
-    uint64_t allocations = 0; // heap blocks and mapped ranges
-    uint64_t allocated_bytes = 0;
-    uint64_t releases = 0; // of heap blocks
-    uint64_t released_bytes = 0;
-    uint64_t temporary_allocations = 0;
-    uint64_t peak_bytes = 0; // most live bytes of heap blocks at any time
-    // Blocks that are known by this stack alone.
-    uint64_t unlisted_blocks = 0;
-    uint64_t unlisted_bytes = 0;
-    uint64_t unlisted_first_stamp = 0;
-    uint64_t unlisted_last_stamp = 0;
-    uint64_t unlisted_kind = 0; // EventKind of the last one
-};
-inline constexpr uint32_t kCarriedStackNumbers = 11;
+// What the state says of each stack, in this order; a reader takes what it knows and skips the rest. Blocks and bytes
+// that are live are those of the lists of live blocks and ranges.
+inline constexpr uint64_t StackTotals::* kCarriedStackNumbers[] = {
+    &StackTotals::allocations,          &StackTotals::allocated_bytes,       &StackTotals::releases,
+    &StackTotals::released_bytes,       &StackTotals::temporary_allocations, &StackTotals::peak_bytes,
+    &StackTotals::unlisted_blocks,      &StackTotals::unlisted_bytes,        &StackTotals::unlisted_first_stamp,
+    &StackTotals::unlisted_last_stamp,  &StackTotals::unlisted_kind};
+// Behind them: StackTotals::changed.
+inline constexpr uint64_t kCarriedStackNumberCount = std::size(kCarriedStackNumbers) + 1;
+
+// The same of the accounts of the whole process.
+inline constexpr uint64_t StackTotals::* kCarriedProcessNumbers[] = {
+    &StackTotals::allocations,           &StackTotals::allocated_bytes, &StackTotals::releases,
+    &StackTotals::released_bytes,        &StackTotals::temporary_allocations,
+    &StackTotals::peak_bytes,            &StackTotals::live_blocks,     &StackTotals::live_bytes};
+inline constexpr uint64_t kCarriedProcessNumberCount = std::size(kCarriedProcessNumbers) + 1;
 
 // Puts numbers into `buffer` and calls sink.part(bytes) whenever it holds a part.
 template <typename Sink> class CarriedEncoder {
@@ -91,6 +93,14 @@ public:
         put(block.thread);
         put(uint64_t{static_cast<uint8_t>(block.kind)} << 1 | (block.alignment_log2 != 0 ? 1 : 0));
         if (block.alignment_log2 != 0) put(block.alignment_log2);
+    }
+
+    // The points of an account in turn; `before` is the one before, or an empty one.
+    void put_point(const HistoryPoint& point, const HistoryPoint& before) noexcept
+    {
+        put_all(point.tick - before.tick, zigzag(static_cast<int64_t>(point.live_bytes - before.live_bytes)),
+                zigzag(static_cast<int64_t>(point.live_blocks - before.live_blocks)),
+                point.allocated_bytes - before.allocated_bytes, point.events - before.events);
     }
 
     // After the last number.
@@ -150,6 +160,15 @@ public:
         if (kind >> 1 > kOpKindMask || !has_stack(block.kind)) is_sound_ = false;
         if ((kind & 1) != 0) block.alignment_log2 = static_cast<uint8_t>(get());
         return block;
+    }
+    // The next point of an account.
+    void get_point(HistoryPoint& point) noexcept
+    {
+        point.tick = narrow(uint64_t{point.tick} + get());
+        point.live_bytes += static_cast<uint64_t>(unzigzag(get()));
+        point.live_blocks += static_cast<uint64_t>(unzigzag(get()));
+        point.allocated_bytes += get();
+        point.events += get();
     }
     // A number that must be below 2^32.
     uint32_t get32() noexcept { return narrow(get()); }

@@ -24,15 +24,24 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 1;
+inline constexpr uint16_t kVersionMinor = 2;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
 {
-    return major == 2 ? 0 : 1;
+    return major == 1 ? 1 : major == 2 ? 0 : kVersionMinor;
 }
 
-enum class FrameKind : uint16_t { slot = 1, header = 2, raw_events = 3, events = 4, pcs = 5, journal = 6, carried = 7 };
+enum class FrameKind : uint16_t {
+    slot = 1,
+    header = 2,
+    raw_events = 3,
+    events = 4,
+    pcs = 5,
+    journal = 6,
+    carried = 7,
+    samples = 8,
+};
 
 // A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
 inline constexpr uint16_t kIgnorable = 1;
@@ -74,8 +83,17 @@ inline constexpr uint32_t kSlotBytes = 256 * 1024;
 inline constexpr uint32_t kMinSlotBytes = 64 * 1024;
 inline constexpr uint32_t kMaxSlotBytes = 16 * 1024 * 1024;
 
-enum class SlotKind : uint32_t { free = 0, start = 1, raw_events = 2, events = 3, pcs = 4, journal = 5, carried = 6 };
-inline constexpr uint32_t kSlotKindCount = 7;
+enum class SlotKind : uint32_t {
+    free = 0,
+    start = 1,
+    raw_events = 2,
+    events = 3,
+    pcs = 4,
+    journal = 5,
+    carried = 6,
+    samples = 7,
+};
+inline constexpr uint32_t kSlotKindCount = 8;
 
 // First frame of every slot. Rewritten when the slot changes its use.
 struct SlotHeader {
@@ -175,12 +193,15 @@ struct FileHeader {
     CarriedRef carried[2];  // written in turn
     uint32_t carried_index; // which of them holds. One store, when the state is whole
     uint32_t reserved;
+    // From here on not before version 3.2.
+    uint64_t sample_bytes; // LEAK_SAMPLE: one sample every so many bytes; 0: everything is recorded
 };
 // Bytes of the file header as a version has it.
 [[nodiscard]] constexpr size_t file_header_bytes(uint16_t major, uint16_t minor) noexcept
 {
     if (major == 1 && minor == 0) return offsetof(FileHeader, slot_count);
     if (major < 3 || (major == 3 && minor == 0)) return offsetof(FileHeader, carried);
+    if (major == 3 && minor == 1) return offsetof(FileHeader, sample_bytes);
     return sizeof(FileHeader);
 }
 static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kFirstJournalOffset);
@@ -255,6 +276,42 @@ struct CarriedHeader {
 };
 static_assert(sizeof(CarriedHeader) == 40);
 inline constexpr uint32_t kMaxCarriedPartBytes = 64 * 1024;
+
+// -- Samples of the process --
+
+// SampleRecord::known: which of its fields were asked for.
+inline constexpr uint32_t kSampleRss = 1;
+inline constexpr uint32_t kSampleRollup = 2; // pss, swap, anonymous
+inline constexpr uint32_t kSampleFaults = 4;
+inline constexpr uint32_t kSampleAllocator = 8; // the fields from arena_bytes on
+
+struct SampleRecord {
+    uint64_t stamp; // stored last; 0: none
+    uint64_t known;
+    uint64_t rss_bytes; // /proc/self/statm
+    uint64_t pss_bytes; // /proc/self/smaps_rollup
+    uint64_t swap_bytes;
+    uint64_t anonymous_bytes;
+    uint64_t minor_faults; // getrusage(), since the start
+    uint64_t major_faults;
+    uint64_t arena_bytes;   // glibc's mallinfo2: taken from the kernel for arenas
+    uint64_t mmapped_bytes; // of blocks that are mapped one by one
+    uint64_t used_bytes;    // of arenas, given to the program
+    uint64_t free_bytes;    // of arenas, free
+    uint64_t top_bytes;     // of them, at the top of the main arena
+    uint64_t reserved;
+    uint32_t reserved2;
+    uint32_t checksum; // of the bytes before it
+};
+static_assert(sizeof(SampleRecord) == 120);
+
+// Followed by two halves of `capacity` samples each, of which one holds: in order of time, up to the first with stamp 0.
+struct SamplesHeader {
+    FrameHeader frame;
+    uint32_t capacity;
+    uint32_t current; // 0 or 1: the half that holds
+};
+static_assert(sizeof(SamplesHeader) == 24);
 
 // -- Code addresses --
 

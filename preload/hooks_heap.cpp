@@ -39,10 +39,10 @@ void* reallocate(EventKind kind, void* old, size_t bytes, HookFrame hook) noexce
     if (old == nullptr) return recorded(kind, real().realloc(nullptr, bytes), bytes, hook);
     if (bootstrap_owns(old)) return recorded(kind, leave_bootstrap(old, bytes), bytes, hook);
     // Before the call: once it has moved the block, another thread may be given the old address.
-    record_release(EventKind::realloc_release, old);
+    const bool is_recorded = record_release(EventKind::realloc_release, old);
     void* block = real().realloc(old, bytes);
     if (block != nullptr) return record_allocation(kind, block, bytes, hook);
-    if (bytes != 0) record_undo(EventKind::realloc_undo, old);
+    if (bytes != 0 && is_recorded) record_undo(EventKind::realloc_undo, old);
     return nullptr; // for 0 bytes: freed
 }
 

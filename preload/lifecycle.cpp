@@ -67,6 +67,7 @@ void Tracer::set_end(format::EndState end, int status) noexcept
 void Tracer::on_exit(int status) noexcept
 {
     if (!file.exists() || !is_this_process()) return;
+    sampler.take_last(true);
     set_end(format::EndState::exit_started, status);
     if (settings.min_events != 0) {
         const Locked locked(state_lock);
@@ -82,6 +83,7 @@ void Tracer::on_fast_exit(int status) noexcept
 {
     // exit() itself ends in _exit(): what it said holds.
     if (!file.exists() || file.header().end_state == format::EndState::exit_started) return;
+    if (is_this_process()) sampler.take_last(false);
     set_end(format::EndState::fast_exit, status);
 }
 
@@ -94,6 +96,7 @@ void Tracer::before_exec(const char* path) noexcept
         const Locked locked(state_lock);
         journal.write(format::RecordType::exec, {format::piece_of_text(path, std::string_view(path).size())});
     }
+    sampler.take_last(false);
     set_end(format::EndState::exec, 0);
 }
 
@@ -150,6 +153,8 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
     drains.unlock();
     file.ring().unlock();
     writer.reset();
+    sampler.reset();
+    sampling.unlock();
     // The event of each hook that was interrupted.
     lost_early_.fetch_add(t_local.level, std::memory_order_relaxed);
 }

@@ -148,6 +148,7 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
         refresh_name(state);
         g_tracer.threads.reclaim();
     }
+    if (level == 0) g_tracer.sampler.pass_by();
     RawBuffer* buffer = g_tracer.take_buffer();
     if (buffer == nullptr) {
         g_tracer.count_lost(format::LossCause::no_space);
@@ -249,6 +250,14 @@ record(EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t 
     return t_local.in_tracer == 0 && g_tracer.recording();
 }
 
+[[nodiscard]] bool is_sampled(const void* block, size_t bytes) noexcept
+{
+    if (!g_tracer.sampling.chooses(bytes)) return false;
+    if (g_tracer.sampling.add(block)) return true;
+    g_tracer.count_lost(format::LossCause::no_memory);
+    return false;
+}
+
 [[nodiscard]] uint64_t number(const void* address) noexcept
 {
     return reinterpret_cast<uint64_t>(address);
@@ -261,14 +270,17 @@ void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hoo
     if (!wanted()) return block;
     t_local.recorded = block;
     t_local.recorded_kind = kind;
+    if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
     record<true, true>(kind, g_tracer.clock.after_allocation(), number(block), bytes, alignment_log2, hook);
     return block;
 }
 
-void record_release(EventKind kind, const void* block) noexcept
+bool record_release(EventKind kind, const void* block) noexcept
 {
-    if (!wanted()) return;
+    if (!wanted()) return true;
+    if (g_tracer.sampling.is_on() && kind != EventKind::custom_free && !g_tracer.sampling.take(block)) return false;
     record<false, false>(kind, g_tracer.clock.before_release(), number(block), 0, 0);
+    return true;
 }
 
 void record_mapping(EventKind kind, const void* start, size_t bytes, HookFrame hook, uint8_t flags) noexcept
@@ -286,6 +298,9 @@ void record_unmapping(EventKind kind, const void* start, size_t bytes) noexcept
 void record_undo(EventKind kind, const void* start) noexcept
 {
     if (!wanted()) return;
+    // Its release is looked for again.
+    if (kind == EventKind::realloc_undo && g_tracer.sampling.is_on() && !g_tracer.sampling.add(start))
+        g_tracer.count_lost(format::LossCause::no_memory);
     record<false, false>(kind, g_tracer.clock.after_allocation(), number(start), 0, 0);
 }
 

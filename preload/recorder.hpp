@@ -17,8 +17,8 @@ namespace leak::preload {
 void* record_allocation(format::EventKind kind, void* block, size_t bytes, HookFrame hook,
                         uint8_t alignment_log2 = 0) noexcept;
 
-// `block` is about to be released.
-void record_release(format::EventKind kind, const void* block) noexcept;
+// `block` is about to be released. False: its allocation was not recorded (LEAK_SAMPLE), so nothing is.
+bool record_release(format::EventKind kind, const void* block) noexcept;
 
 // [start, start + bytes) was just mapped; flags: format::kMap....
 void record_mapping(format::EventKind kind, const void* start, size_t bytes, HookFrame hook, uint8_t flags) noexcept;
@@ -26,7 +26,7 @@ void record_mapping(format::EventKind kind, const void* start, size_t bytes, Hoo
 // [start, start + bytes) is about to be unmapped.
 void record_unmapping(format::EventKind kind, const void* start, size_t bytes) noexcept;
 
-// The call announced by the thread's last release or unmapping failed.
+// The call announced by the thread's last release or unmapping, which was recorded, failed.
 void record_undo(format::EventKind kind, const void* start) noexcept;
 
 } // namespace leak::preload

@@ -72,6 +72,24 @@ private:
     return true;
 }
 
+// Seconds with up to three decimals: 0, or from 10 ms to a day.
+[[nodiscard]] bool parse_milliseconds(std::string_view text, uint32_t& milliseconds) noexcept
+{
+    constexpr uint64_t kDay = 86'400'000;
+    constexpr std::string_view kZeros = "000";
+    const size_t point = text.find('.');
+    const std::string_view decimals = point == std::string_view::npos ? std::string_view() : tail(text, point + 1);
+    uint64_t whole = 0;
+    uint64_t part = 0;
+    if (!parse_number(head(text, point == std::string_view::npos ? text.size() : point), 0, kDay / 1000, whole) || decimals.size() > kZeros.size()) return false;
+    if (!decimals.empty() && !parse_number(decimals, 0, 999, part)) return false;
+    for (size_t i = decimals.size(); i < kZeros.size(); ++i) part *= 10;
+    const uint64_t all = whole * 1000 + part;
+    if (all > kDay || (all < 10 && all != 0)) return false;
+    milliseconds = static_cast<uint32_t>(all);
+    return true;
+}
+
 [[nodiscard]] bool parse_choice(std::string_view text, std::string_view yes, std::string_view no, bool& choice) noexcept
 {
     if (text != yes && text != no) return false;
@@ -126,6 +144,12 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
         if (!parse_size(value, number) || (number != 0 && number < kLeastRingBytes))
             return "0 or a size of at least 8M, such as 512M or 4G; using the default";
         settings.ring = number;
+    } else if (name == "LEAK_SAMPLE") {
+        if (!parse_size(value, number)) return "0 or a size such as 512K; recording everything";
+        settings.sample = number < 2 ? 0 : number;
+    } else if (name == "LEAK_TICK") {
+        if (!parse_milliseconds(value, settings.tick_ms))
+            return "0 or a number of seconds from 0.01 to 86400, such as 0.5; using 1";
     } else if (name == "LEAK_UNWIND") {
         if (!parse_unwind_mode(value, settings.unwind)) return "auto, libunwind, fp or verify; using auto";
     } else if (name == "LEAK_ZSTD_LEVEL") {

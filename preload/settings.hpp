@@ -22,8 +22,10 @@ struct Settings {
     uint32_t depth = 256;         // LEAK_DEPTH: frames kept of a stack, 1..kMaxStackDepth
     uint64_t min_events = 0;      // LEAK_MIN_EVENTS
     uint64_t ring = kDefaultRing; // LEAK_RING: the most bytes of the file; 0: unbounded
+    uint64_t sample = 0;          // LEAK_SAMPLE: bytes between two samples; 0: everything is recorded
     UnwindMode unwind = UnwindMode::automatic; // LEAK_UNWIND=auto|libunwind|fp|verify
     int zstd_level = 1;                        // LEAK_ZSTD_LEVEL: 1..19
+    uint32_t tick_ms = 1000;                   // LEAK_TICK: between samples in a long run; 0: none
     bool children = true;                      // LEAK_CHILDREN
     bool is_unwanted_child = false;            // LEAK_CHILDREN=-: see disown_children()
     bool start = true;                         // LEAK_START=on|off

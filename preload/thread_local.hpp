@@ -23,6 +23,8 @@ struct ThreadLocal {
 
     const void* recorded; // the block of the thread's last recorded allocation
     format::EventKind recorded_kind;
+    int64_t sampling_left;    // LEAK_SAMPLE: bytes to the next sample
+    uint64_t sampling_random; // 0: not begun
     const void* releasing; // the block of which the release is recorded and now forwarded
 };
 

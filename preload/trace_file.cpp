@@ -54,6 +54,14 @@ void put_pcs_frame(std::byte* at, uint64_t bytes) noexcept
     publish_frame(at, header);
 }
 
+void put_samples_frame(std::byte* at, uint64_t bytes) noexcept
+{
+    format::SamplesHeader header{};
+    header.frame = format::make_frame(format::FrameKind::samples, bytes, format::kIgnorable);
+    header.capacity = static_cast<uint32_t>((bytes - sizeof header) / sizeof(format::SampleRecord) / 2);
+    publish_frame(at, header);
+}
+
 [[nodiscard]] uint64_t random_id() noexcept
 {
     uint64_t id = 0;
@@ -159,6 +167,7 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
                                                  offsetof(format::FileHeader, immutable_checksum) - from);
     header.latest_index = 2;
     header.carried_index = 2;
+    header.sample_bytes = settings.sample;
     header.slot_count = ring_.slots();
 
     // From the back: the header comes last and makes all of it visible.
@@ -289,6 +298,9 @@ void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
         break;
     case SlotKind::journal:
         put_journal_frame(body, body_bytes);
+        break;
+    case SlotKind::samples:
+        put_samples_frame(body, body_bytes);
         break;
     default:
         break; // padding, as it was added

@@ -110,6 +110,7 @@ void Tracer::initialise() noexcept
     clock.init();
     drains.init(os::processors());
     static_cast<void>(read_settings(settings));
+    sampling.begin(settings.sample);
     if (void* page = os::map_memory(kPageBytes); page != nullptr) {
         os::advise(page, kPageBytes, MADV_WIPEONFORK);
         control_ = static_cast<Control*>(page);
@@ -264,7 +265,7 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
     Slot slot = file.add_slot(kind, owner_tid, fd);
     if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
         slot = file.add_slot(kind, owner_tid, fd);
-    if (slot) return slot;
+    if (slot || kind == format::SlotKind::samples) return slot; // a trace without samples is one
     // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
     const bool can_wait =
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());

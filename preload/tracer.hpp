@@ -3,6 +3,7 @@
 // One object, constant-initialised, because hooks run before any constructor. States and locks: ARCHITECTURE.md.
 #pragma once
 
+#include "preload/block_sampling.hpp"
 #include "preload/buffer_pool.hpp"
 #include "preload/clock.hpp"
 #include "preload/drain.hpp"
@@ -11,6 +12,7 @@
 #include "preload/lock.hpp"
 #include "preload/module_table.hpp"
 #include "preload/pc_table.hpp"
+#include "preload/sampler.hpp"
 #include "preload/settings.hpp"
 #include "preload/thread_registry.hpp"
 #include "preload/trace_file.hpp"
@@ -103,6 +105,7 @@ public:
 
     Settings settings;
     Clock clock;
+    BlockSampling sampling;
     TraceFile file;
     Journal journal;     // state lock
     PcTable pcs;         // state lock, but for find()
@@ -111,6 +114,7 @@ public:
     Drains drains;
     Folder folder;
     Writer writer;
+    Sampler sampler;
     ThreadRegistry threads; // state lock
     Unwinder unwinder;
     Lock state_lock;

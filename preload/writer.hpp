@@ -38,7 +38,6 @@ public:
 private:
     enum class Status : uint32_t { not_started, running, unavailable };
 
-    [[nodiscard]] bool start() noexcept;
     static void main() noexcept;
     void run() noexcept;
     void serve_request() noexcept;

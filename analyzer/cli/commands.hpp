@@ -21,6 +21,7 @@ inline constexpr int kUnusable = 2;
 void add_run_command(CLI::App& app, const std::vector<std::string>& program, int& status);
 void add_report_command(CLI::App& app, int& status);
 void add_diff_command(CLI::App& app, int& status);
+void add_timeline_command(CLI::App& app, int& status);
 void add_info_command(CLI::App& app, int& status);
 void add_dump_command(CLI::App& app, int& status);
 

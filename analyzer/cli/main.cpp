@@ -15,6 +15,7 @@ constexpr const char* kExamples = R"(Examples:
   leakan report leak.server.4711.zst       what it left behind, by stack
   leakan report --by function --top 20 leak.server.4711.zst
   leakan diff before.zst after.zst         what changed between two runs or builds
+  leakan timeline leak.server.4711.zst     how memory went over the run
   leakan info leak.server.4711.zst         what is in a trace, and whether symbols were found
   leakan dump leak.server.4711.zst         every event as a line of text
 
@@ -32,6 +33,7 @@ int run(int argc, char** argv)
     leak::analyzer::add_run_command(app, program, status);
     leak::analyzer::add_report_command(app, status);
     leak::analyzer::add_diff_command(app, status);
+    leak::analyzer::add_timeline_command(app, status);
     leak::analyzer::add_info_command(app, status);
     leak::analyzer::add_dump_command(app, status);
     std::vector<std::string> arguments(argv + 1, argv + argc);

@@ -7,6 +7,7 @@ namespace leak::analyzer {
 namespace {
 
 constexpr size_t kTopInText = 10;
+constexpr const char* kRanks[] = {"allocated", "allocations", "temporary", "peak", "live"}; // as RankBy
 
 GroupBy group_of(const std::string& name)
 {
@@ -27,6 +28,14 @@ SiteOptions ReportOptions::sites() const
                                      : SortBy::bytes,
             .depth = depth,
             .min_bytes = min_bytes};
+}
+
+LeakReportOptions ReportOptions::report() const
+{
+    LeakReportOptions options{.sites = sites(), .stacks = {}};
+    for (size_t i = 0; i < std::size(kRanks); ++i)
+        if (stacks == kRanks[i]) options.stacks = static_cast<RankBy>(i);
+    return options;
 }
 
 TextStyle ReportOptions::text_style(Paint paint) const
@@ -74,6 +83,12 @@ void add_report_options(CLI::App& command, ReportOptions& options)
     command.add_option("--min-bytes", options.min_bytes, "Leave out entries of less than N[K|M|G] bytes")
         ->transform(CLI::AsSizeValue(false))
         ->type_name("N[K|M|G]");
+    command
+        .add_option("--stacks", options.stacks,
+                    "Also list what each stack did since the start, those first with the most allocated bytes "
+                    "(allocated), allocations, temporary allocations, bytes live at once (peak) or at the end (live)")
+        ->type_name("KEY")
+        ->check(CLI::IsMember(std::vector<std::string>(std::begin(kRanks), std::end(kRanks))));
     add_output_options(command, options.format, options.output);
     command
         .add_option("--suppressions", options.suppression_files,

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "analyzer/render/text_style.hpp"
-#include "analyzer/report/site.hpp"
+#include "analyzer/report/leak_report.hpp"
 #include "analyzer/report/suppressions.hpp"
 
 #include <cstdint>
@@ -28,6 +28,7 @@ struct ReportOptions {
     std::string output;
     std::vector<std::string> suppression_files;
     bool no_default_suppressions = false;
+    std::string stacks; // empty: not listed
     bool full = false;
     std::string color = "auto";
 
@@ -35,6 +36,7 @@ struct ReportOptions {
 
     [[nodiscard]] bool json() const { return format == "json"; }
     [[nodiscard]] SiteOptions sites() const;
+    [[nodiscard]] LeakReportOptions report() const;
     [[nodiscard]] TextStyle text_style(Paint paint) const;
     [[nodiscard]] size_t json_top() const; // JSON has all sites unless --top was given
 

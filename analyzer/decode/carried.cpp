@@ -38,6 +38,20 @@ template <typename Item, typename Read> void read_list(CarriedDecoder& from, std
     for (uint64_t left = from.get_count(); left > 0 && from.is_sound(); --left) read(items.emplace_back());
 }
 
+// `count` numbers, of which `known` says what they are; the one behind those is the tick of the last change.
+void read_totals(CarriedDecoder& from, uint64_t count, std::span<uint64_t format::StackTotals::* const> known,
+                 format::StackTotals& totals)
+{
+    for (uint64_t i = 0; i < count && from.is_sound(); ++i) {
+        if (i < known.size())
+            totals.*known[i] = from.get();
+        else if (i == known.size())
+            totals.changed = from.get32();
+        else
+            from.get();
+    }
+}
+
 void read_stacks(CarriedDecoder& from, CarriedState& state)
 {
     state.nodes.emplace_back();
@@ -54,15 +68,37 @@ void read_stacks(CarriedDecoder& from, CarriedState& state)
         CarriedState::Stack& stack = state.stacks.emplace_back();
         if (node >= state.nodes.size()) return from.refuse();
         stack.node = static_cast<uint32_t>(node);
-        uint64_t values[format::kCarriedStackNumbers] = {};
-        for (uint64_t i = 0; i < numbers && from.is_sound(); ++i) {
-            const uint64_t value = from.get();
-            if (i < std::size(values)) values[i] = value;
-        }
-        stack.numbers = {values[0], values[1], values[2], values[3], values[4], values[5],
-                         values[6], values[7], values[8], values[9], values[10]};
-        if (values[10] >= format::kEventKindCount) from.refuse();
+        read_totals(from, numbers, format::kCarriedStackNumbers, stack.totals);
+        if (stack.totals.unlisted_kind >= format::kEventKindCount) from.refuse();
     }
+}
+
+void read_points(CarriedDecoder& from, CarriedState::Stack& stack)
+{
+    format::HistoryPoint point{};
+    read_list(from, stack.points, [&](format::HistoryPoint& next) {
+        from.get_point(point);
+        next = point;
+    });
+}
+
+// Not in version 3.1.
+void read_history(CarriedDecoder& from, CarriedState& state)
+{
+    for (CarriedState::Stack& stack : state.stacks)
+        read_list(from, stack.lifetimes, [&](auto& lifetime) {
+            lifetime.first = from.get32();
+            lifetime.second = from.get();
+            if (lifetime.first >= format::kLifetimeBuckets) from.refuse();
+        });
+    state.history_tick_log2 = from.get32();
+    if (state.history_tick_log2 > 60) from.refuse();
+    uint64_t accounts = from.get_count();
+    const uint64_t numbers = from.get(); // of each
+    for (; accounts > 0 && from.is_sound(); --accounts)
+        read_totals(from, numbers, format::kCarriedProcessNumbers, state.process.emplace_back().totals);
+    for (CarriedState::Stack& account : state.process) read_points(from, account);
+    for (CarriedState::Stack& stack : state.stacks) read_points(from, stack);
 }
 
 void read_blocks(CarriedDecoder& from, CarriedState& state, std::vector<CarriedBlock>& blocks, bool in_order)
@@ -93,6 +129,7 @@ void read_streams(CarriedDecoder& from, CarriedState& state)
                 one.block = from.get_block({});
             else
                 one.block.address = from.get();
+            if ((flags & 8) != 0) one.released = from.get();
             if (one.block.stack >= state.nodes.size()) from.refuse();
         }
         if (stream.last_was_realloc_release && stream.pending.empty()) from.refuse();
@@ -104,7 +141,7 @@ void read_streams(CarriedDecoder& from, CarriedState& state)
     });
 }
 
-void read_state(CarriedDecoder& from, CarriedState& state)
+void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHeader& header)
 {
     read_numbers(from, state.totals);
     read_numbers(from, state.events_by_kind);
@@ -131,6 +168,7 @@ void read_state(CarriedDecoder& from, CarriedState& state)
         range.address = from.get();
         range.bytes = from.get();
     });
+    if (header.version_minor >= 2) read_history(from, state);
     // What follows is a newer version's.
 }
 
@@ -166,9 +204,12 @@ std::optional<format::CarriedRef> carried_ref(const format::FileHeader& header)
     return reference;
 }
 
-std::optional<CarriedState> read_carried(const FileReader& file, const format::CarriedRef& reference,
+std::optional<CarriedState> read_carried(const FileReader& file, const format::FileHeader& header,
                                          std::vector<CarriedPart> parts, DamageLog& damage)
 {
+    const auto reference_that_holds = carried_ref(header);
+    if (!reference_that_holds) return std::nullopt;
+    const format::CarriedRef reference = *reference_that_holds;
     std::erase_if(parts, [&](const CarriedPart& part) { return part.header.number != reference.number; });
     std::ranges::sort(parts, {}, [](const CarriedPart& part) { return part.header.part; });
     bool is_whole = parts.size() == reference.parts;
@@ -186,7 +227,7 @@ std::optional<CarriedState> read_carried(const FileReader& file, const format::C
     state.stamp = reference.stamp;
     CarriedDecoder decoder(bytes);
     if (bytes.size() != reference.bytes) decoder.refuse();
-    read_state(decoder, state);
+    read_state(decoder, state, header);
     if (decoder.is_sound()) return state;
     damage.add(parts.empty() ? format::kFileHeaderOffset : parts.front().offset,
                "the carried state is damaged: blocks and totals from before it are unknown");

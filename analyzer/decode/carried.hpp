@@ -29,10 +29,13 @@ struct CarriedState {
     };
     struct Stack {
         uint32_t node = 0;
-        format::CarriedStack numbers;
+        format::StackTotals totals; // without what is live
+        std::vector<std::pair<uint32_t, uint64_t>> lifetimes{}; // bucket, count
+        std::vector<format::HistoryPoint> points{};
     };
     struct Pending {
         format::CarriedBlock block; // of no kind: the release matched no block
+        uint64_t released = 0;      // stamp
         bool mismatched = false;
         bool valid = false;
     };
@@ -75,6 +78,9 @@ struct CarriedState {
     std::vector<Mismatch> mismatches;
     std::vector<Release> unknown_releases; // of a forked child: perhaps of its parent's blocks
     std::vector<Range> unknown_ranges;
+    // Of the whole process, by account number.
+    std::vector<Stack> process;
+    unsigned history_tick_log2 = 0;
 
     [[nodiscard]] uint64_t total(format::CarriedTotal which) const { return totals[static_cast<size_t>(which)]; }
 };
@@ -82,8 +88,9 @@ struct CarriedState {
 // The one of the header's references that holds; nothing before the first fold.
 [[nodiscard]] std::optional<format::CarriedRef> carried_ref(const format::FileHeader& header);
 
-// Reads the state that `reference` names from its parts. Nothing when it is damaged, which is added to `damage`.
-[[nodiscard]] std::optional<CarriedState> read_carried(const FileReader& file, const format::CarriedRef& reference,
+// Reads the state that holds from its parts. Nothing before the first fold, or when it is damaged, which is added to
+// `damage`.
+[[nodiscard]] std::optional<CarriedState> read_carried(const FileReader& file, const format::FileHeader& header,
                                                        std::vector<CarriedPart> parts, DamageLog& damage);
 
 } // namespace leak::analyzer

@@ -1,5 +1,6 @@
 #include "analyzer/decode/slot_scan.hpp"
 
+#include "analyzer/decode/samples.hpp"
 #include "analyzer/user_error.hpp"
 #include "format/checksum.hpp"
 
@@ -18,6 +19,7 @@ void Findings::append(Findings&& other)
     std::ranges::move(other.buffers, std::back_inserter(buffers));
     std::ranges::move(other.journal, std::back_inserter(journal));
     std::ranges::move(other.carried, std::back_inserter(carried));
+    std::ranges::move(other.samples, std::back_inserter(samples));
     pcs.merge(std::move(other.pcs));
     damage.append(other.damage);
 }
@@ -135,6 +137,8 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
         return read_journal_frame(frame, found.journal, found.damage);
     case FrameKind::carried:
         return take_carried(frame, found);
+    case FrameKind::samples:
+        return read_samples(frame, found.samples, found.damage);
     }
     if ((frame.header.flags & format::kIgnorable) == 0) refuse_unknown(frame, found.damage);
 }

@@ -22,6 +22,7 @@ struct Findings {
     std::vector<FoundBuffer> buffers;
     std::vector<JournalRecord> journal;
     std::vector<CarriedPart> carried;
+    std::vector<format::SampleRecord> samples;
     PcTable pcs;
     DamageLog damage;
 

@@ -2,6 +2,7 @@
 
 #include "analyzer/decode/file_header.hpp"
 #include "analyzer/decode/process_state.hpp"
+#include "analyzer/decode/samples.hpp"
 #include "analyzer/decode/slot_scan.hpp"
 
 #include <algorithm>
@@ -118,6 +119,7 @@ void fill_header_facts(TraceContents& trace)
     info.depth_limit = header.depth_limit;
     info.file_bytes = trace.file.size_bytes();
     info.ring_bytes = header.ring_bytes;
+    info.sample_bytes = header.sample_bytes;
     info.writer_cpu_ns = header.writer_cpu_ns;
     info.libunwind_stacks = header.libunwind_stacks;
     info.verified_stacks = header.verified_stacks;
@@ -169,6 +171,7 @@ void complete_threads(TraceContents& trace)
             .raw_copies = {},
             .streams = {},
             .carried = {},
+            .samples = {},
             .slots = {},
             .cut_stamp = {},
             .damage = {}};
@@ -237,8 +240,8 @@ TraceContents open_trace(const std::filesystem::path& path)
     fill_journal_facts(trace, std::move(found.journal));
     trace.pcs = std::move(found.pcs);
     trace.pcs.finish(trace.modules.size(), trace.damage);
-    if (const auto reference = carried_ref(trace.header))
-        trace.carried = read_carried(trace.file, *reference, std::move(found.carried), trace.damage);
+    trace.carried = read_carried(trace.file, trace.header, std::move(found.carried), trace.damage);
+    trace.samples = process_samples(std::move(found.samples), trace.clock);
     if (trace.carried) trace.info.folded_ns = trace.clock.to_ns(trace.carried->stamp);
     StreamBuilder(trace).build(found.buffers);
     complete_threads(trace);

@@ -44,6 +44,7 @@ struct TraceContents {
     RawCopies raw_copies;
     std::vector<Stream> streams;
     std::optional<CarriedState> carried; // of a wrapped trace: what came before the streams' events
+    std::vector<ProcessSample> samples;  // in order of time
     std::vector<SlotInfo> slots;         // in file order, those in use
     uint64_t unused_slots = 0;           // space taken for later
     uint64_t event_count = 0;            // in all streams, as their headers say

@@ -155,7 +155,7 @@ void write_threads(std::ostream& out, const TraceFacts& facts, const Paint& pain
 
 char slot_letter(const SlotInfo& slot)
 {
-    constexpr std::string_view letters = ".SREPJC"; // as format::SlotKind counts
+    constexpr std::string_view letters = ".SREPJCM"; // as format::SlotKind counts
     const auto kind = static_cast<size_t>(slot.kind);
     return !slot.header_sound ? '!' : slot.other_trace ? 'x' : kind < letters.size() ? letters[kind] : '?';
 }
@@ -165,9 +165,8 @@ void write_slots(std::ostream& out, const TraceFacts& facts, const Paint& paint)
     out << '\n'
         << paint.bold("SLOTS") << "  " << plural(facts.slots.size(), "slot", "slots") << " in use, "
         << plural(facts.unused_slots, "slot", "slots") << " taken for later\n"
-        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  . free  ! "
-                     "damaged  "
-                     "x of another trace")
+        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  M memory  "
+                     ". free  ! damaged  x of another trace")
         << '\n';
     for (size_t i = 0; i < facts.slots.size(); ++i) {
         out << (i % kSlotsPerLine == 0 ? "  " : "") << slot_letter(facts.slots[i]);

@@ -31,6 +31,7 @@ Json trace_json(const TraceInfo& info)
             {"duration_ns", info.duration_ns},
             {"complete", info.complete},
             {"gap_events", info.gap_events},
+            {"sample_bytes", info.sample_bytes},
             {"ring_bytes", info.ring_bytes},
             {"folded_ns", info.folded_ns ? Json(*info.folded_ns) : Json()},
             {"end_state", end_states[static_cast<size_t>(info.end_state)]},
@@ -42,6 +43,16 @@ Json trace_json(const TraceInfo& info)
               {"max_bytes", info.unlisted.max_bytes},
               {"releases", info.unlisted.releases}}},
             {"damage", damage}};
+}
+
+Json sample_json(const ProcessSample& sample)
+{
+    Json json = {{"at_ns", sample.at_ns}};
+    for (size_t i = 0; i < std::size(kSampleFigures); ++i) {
+        const auto& figure = sample.*kSampleFigures[i];
+        json[kSampleFigureNames[i]] = figure ? Json(*figure) : Json();
+    }
+    return json;
 }
 
 Json summary_json(const LeakReport& report)

@@ -3,7 +3,8 @@
 namespace leak::analyzer {
 namespace {
 
-Json site_json(const Site& site)
+// is_sampled: the numbers are estimates.
+Json site_json(const Site& site, bool is_sampled)
 {
     Json kinds = Json::array();
     for (const auto kind : site.kinds) {
@@ -17,17 +18,20 @@ Json site_json(const Site& site)
                  {"threads", site.tids},
                  {"stack", frames_json(site.frames)},
                  {"truncated", site.truncated}};
+    if (is_sampled) {
+        json["samples"] = site.samples;
+    }
     if (!site.label.empty()) {
         json["group"] = site.label;
     }
     return json;
 }
 
-Json sites_json(const std::vector<Site>& sites, size_t top)
+Json sites_json(const std::vector<Site>& sites, bool is_sampled, size_t top)
 {
     Json list = Json::array();
     for (size_t i = 0; i < sites.size() && i < top; ++i) {
-        list.push_back(site_json(sites[i]));
+        list.push_back(site_json(sites[i], is_sampled));
     }
     return list;
 }
@@ -68,18 +72,47 @@ Json missing_symbols_json(const std::vector<MissingSymbols>& missing)
     return list;
 }
 
+Json stacks_json(const std::vector<StackSite>& sites, size_t top)
+{
+    Json list = Json::array();
+    for (size_t i = 0; i < sites.size() && i < top; ++i) {
+        const StackSite& site = sites[i];
+        Json lifetimes = Json::array();
+        for (const LifetimeCount& count : site.lifetimes) {
+            lifetimes.push_back({{"from_ns", count.from_ns}, {"blocks", count.blocks}});
+        }
+        list.push_back({{"allocations", site.allocations},
+                        {"allocated_bytes", site.allocated_bytes},
+                        {"releases", site.releases},
+                        {"released_bytes", site.released_bytes},
+                        {"temporary_allocations", site.temporary_allocations},
+                        {"peak_bytes", site.peak_bytes},
+                        {"live_blocks", site.live_blocks},
+                        {"live_bytes", site.live_bytes},
+                        {"lifetimes", std::move(lifetimes)},
+                        {"stack", frames_json(site.frames)}});
+    }
+    return list;
+}
+
 } // namespace
 
 Json report_json(const LeakReport& report, size_t top)
 {
-    return {{"schema", "leakan.report.v1"},
+    Json json = {
+            {"schema", "leakan.report.v1"},
             {"trace", trace_json(report.info)},
             {"summary", summary_json(report)},
-            {"unfreed", sites_json(report.unfreed.sites, top)},
-            {"mapped", sites_json(report.mapped.sites, top)},
+            {"memory", report.last_sample ? sample_json(*report.last_sample) : Json()},
+            {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
+            {"mapped", sites_json(report.mapped.sites, false, top)},
             {"mismatch_sites", mismatches_json(report.mismatches)},
             {"suppressed", suppressed_json(report.suppressed)},
             {"missing_symbols", missing_symbols_json(report.missing_symbols)}};
+    if (report.stacks_by) {
+        json["stacks"] = stacks_json(report.stacks, top);
+    }
+    return json;
 }
 
 } // namespace leak::analyzer

@@ -39,13 +39,34 @@ std::string verdict(const LeakReport& report, const Paint& paint)
                (user_hid ? " but what the suppressions hide" : "") + ".";
     }
     const std::string amount =
-        paint.bad(bytes_words(unfreed.bytes)) + " in " + plural(unfreed.blocks, "block", "blocks");
+        (report.info.sample_bytes != 0 ? "about " : "") + paint.bad(bytes_words(unfreed.bytes)) + " in " + plural(unfreed.blocks, "block", "blocks");
     if (ended_normally(report.info)) {
         return run + " leaks: " + amount + " unfreed, from " + places + ".";
     }
     // What is live when a process is cut off may well be in use: no verdict beyond that.
     return run + " holds " + amount + ", from " + places +
            (report.info.still_running ? "; what is in use is among it." : "; what was in use then is among it.");
+}
+
+// What the allocator and the kernel hold for the program, as last asked.
+void write_layers(std::ostream& out, const LeakReport& report)
+{
+    if (!report.last_sample) {
+        return;
+    }
+    const ProcessSample& sample = *report.last_sample;
+    if (sample.arena_bytes) {
+        write_fact(out, "allocator",
+                   "holds " + bytes_words(*sample.arena_bytes + *sample.mmapped_bytes) + " (glibc), " +
+                       bytes_words(*sample.free_bytes) + " of it free, " + bytes_words(*sample.top_bytes) +
+                       " at the top");
+    }
+    if (sample.rss_bytes) {
+        write_fact(out, "kernel",
+                   "charges " + bytes_words(*sample.rss_bytes) + " RSS" +
+                       (sample.swap_bytes.value_or(0) > 0 ? ", " + bytes_words(*sample.swap_bytes) + " in swap" : "") +
+                       " at " + time_words(sample.at_ns));
+    }
 }
 
 void write_summary(std::ostream& out, const LeakReport& report)
@@ -60,6 +81,7 @@ void write_summary(std::ostream& out, const LeakReport& report)
                    bytes_words(totals.mapped_bytes) + " in " + plural(report.mapped_ranges, "range", "ranges") +
                        " by mmap, at most " + bytes_words(totals.peak_mapped_bytes));
     }
+    write_layers(out, report);
     write_fact(out, "recorded",
                plural(totals.allocations, "allocation", "allocations") + " of " + bytes_words(totals.allocated_bytes) +
                    " in all, " + plural(totals.releases, "release", "releases") + ", " +
@@ -78,6 +100,11 @@ void write_summary(std::ostream& out, const LeakReport& report)
         write_fact(out, "unmatched",
                    plural(totals.unmatched_releases, "release", "releases") +
                        " of blocks whose allocation was not recorded");
+    }
+    if (report.info.sample_bytes != 0) {
+        write_fact(out, "sampled",
+                   "one block in every " + bytes_words(report.info.sample_bytes) +
+                       " on average (LEAK_SAMPLE): all numbers of blocks and bytes are estimates");
     }
     if (report.info.folded_ns) write_fact(out, "ring", ring_words(report.info));
     write_fact(out, "gaps", report.info.gap_events == 0 ? "none" : plural(report.info.gap_events, "event", "events"));
@@ -115,6 +142,9 @@ void write_site(std::ostream& out, const Site& site, size_t number, const LeakRe
     if (!site.label.empty() && site.frames.empty()) {
         out << "  " << style.paint.bold(site.label);
     }
+    if (report.info.sample_bytes != 0) {
+        out << " (estimate from " << plural(site.samples, "sample", "samples") << ")";
+    }
     out << "  " << kinds_words(site.kinds) << "  " << when_words(site);
     if (report.totals.threads > 1) {
         if (!site.tids.empty()) out << "  " << (site.tids.size() == 1 ? "thread " : "threads ") << id_ranges(site.tids);
@@ -144,6 +174,49 @@ void write_unfreed(std::ostream& out, const LeakReport& report, const TextStyle&
     }
     if (rest > 0) {
         out << style.paint.dim("     The others hold " + bytes_words(rest) + "; --top N shows more.") << '\n';
+    }
+}
+
+std::string lifetime_words(const StackSite& site)
+{
+    if (site.lifetimes.empty()) {
+        return "none released";
+    }
+    return "half live less than " + time_words(lifetime_quantile(site.lifetimes, 0.5)) + ", nine tenths less than " +
+           time_words(lifetime_quantile(site.lifetimes, 0.9));
+}
+
+std::string_view rank_words(RankBy rank)
+{
+    constexpr std::string_view words[] = {"bytes allocated since the start", "allocations since the start",
+                                          "temporary allocations since the start", "bytes live at once",
+                                          "bytes live at the end"};
+    return words[static_cast<size_t>(rank)];
+}
+
+void write_stacks(std::ostream& out, const LeakReport& report, const TextStyle& style)
+{
+    if (!report.stacks_by) {
+        return;
+    }
+    const size_t shown = std::min(report.stacks.size(), style.top);
+    out << heading(style.paint, "STACKS by " + std::string(rank_words(*report.stacks_by)), shown, report.stacks.size(),
+                   "stack");
+    for (size_t i = 0; i < shown; ++i) {
+        const StackSite& site = report.stacks[i];
+        const std::string index = std::to_string(i + 1);
+        out << std::string(index.size() < 3 ? 3 - index.size() : 0, ' ') << index << "  "
+            << style.paint.bold(plural(site.allocations, "allocation", "allocations") + " of " +
+                                bytes_words(site.allocated_bytes));
+        if (site.temporary_allocations > 0) {
+            out << "  "
+                << percent_words(static_cast<double>(site.temporary_allocations) /
+                                 static_cast<double>(site.allocations))
+                << " temporary";
+        }
+        out << "  live " << bytes_words(site.live_bytes) << ", at most " << bytes_words(site.peak_bytes) << "  "
+            << lifetime_words(site) << '\n';
+        write_stack(out, site.frames, stack_style(style, report.info));
     }
 }
 
@@ -240,6 +313,7 @@ void write_report_text(std::ostream& out, const LeakReport& report, const TextSt
     write_unfreed(out, report, style);
     write_mismatches(out, report, style);
     write_mapped(out, report, style);
+    write_stacks(out, report, style);
     write_missing(out, report, style);
     write_hidden(out, report, style);
 }

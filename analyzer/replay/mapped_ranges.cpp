@@ -68,15 +68,18 @@ std::vector<LiveBlock> MappedRanges::unmap(uint64_t address, uint64_t bytes)
     return pieces;
 }
 
-void MappedRanges::restore(const std::vector<LiveBlock>& pieces)
+std::vector<LiveBlock> MappedRanges::restore(const std::vector<LiveBlock>& pieces)
 {
+    std::vector<LiveBlock> restored;
     for (const LiveBlock& piece : pieces) {
         if (overlaps(piece)) continue;
         insert(piece);
+        restored.push_back(piece);
         auto at = ranges_.find(piece.address);
         if (std::next(at) != ranges_.end()) join(at);
         if (at != ranges_.begin()) join(std::prev(at));
     }
+    return restored;
 }
 
 std::vector<LiveBlock> MappedRanges::all() const

@@ -19,8 +19,9 @@ public:
     // or their middles. Gives back the pieces.
     std::vector<LiveBlock> unmap(uint64_t address, uint64_t bytes);
 
-    // Puts pieces back that unmap() took, where nothing else was mapped since; joins what was one range.
-    void restore(const std::vector<LiveBlock>& pieces);
+    // Puts pieces back that unmap() took, where nothing else was mapped since; joins what was one range. Gives back
+    // what was put back.
+    std::vector<LiveBlock> restore(const std::vector<LiveBlock>& pieces);
 
     // Without inherited ranges.
     [[nodiscard]] uint64_t bytes() const { return bytes_; }

@@ -42,9 +42,11 @@ void fill_blocks(const Replayer& replayer, ReplayResult& result)
             result.unfreed.push_back(block);
             continue;
         }
-        ++result.inherited_blocks;
-        result.inherited_bytes += block.bytes;
+        const format::Amount amount = amount_of(block, result.info.sample_bytes);
+        result.inherited_blocks += amount.blocks;
+        result.inherited_bytes += amount.bytes;
     }
+    result.inherited_blocks = format::whole_blocks(result.inherited_blocks, result.info.sample_bytes);
     for (const LiveBlock& range : replayer.live_mappings()) {
         if (range.inherited) continue;
         result.mapped.push_back(range);
@@ -70,6 +72,7 @@ ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions
     result.info = trace.info;
     result.modules = trace.modules;
     result.threads = trace.threads;
+    result.samples = trace.samples;
     Replayer replayer(trace, options.analyses);
     inherit(trace, replayer, result);
     replayer.carry(trace, result.stacks);
@@ -79,6 +82,7 @@ ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions
     result.totals = replayer.totals();
     result.mismatches = replayer.mismatches();
     fill_blocks(replayer, result);
+    result.accounts = replayer.take_accounts();
     fill_info(trace, replayer, result.info);
     return result;
 }

@@ -8,6 +8,7 @@
 
 namespace leak::analyzer {
 
+using format::CarriedBlock;
 using format::EventKind;
 
 namespace {
@@ -18,6 +19,7 @@ namespace {
     block.address = event.address;
     block.bytes = event.size;
     block.allocated_ns = event.at_ns;
+    block.stamp = event.stamp;
     block.stack = event.stack;
     block.thread = event.thread;
     block.kind = event.kind;
@@ -26,10 +28,17 @@ namespace {
     return block;
 }
 
+[[nodiscard]] unsigned tick_log2_of(const TraceContents& trace)
+{
+    const bool has_history = trace.carried && !trace.carried->process.empty();
+    return has_history ? trace.carried->history_tick_log2 : format::history_tick_log2(trace.header.stamp_clock);
+}
+
 } // namespace
 
 Replayer::Replayer(const TraceContents& trace, std::vector<Analysis*> analyses)
-    : analyses_(std::move(analyses)), streams_(trace.streams.size()), last_allocation_(trace.threads.size())
+    : analyses_(std::move(analyses)), streams_(trace.streams.size()), last_allocation_(trace.threads.size()),
+      accounts_(trace.header, trace.clock, tick_log2_of(trace)), sample_bytes_(trace.header.sample_bytes)
 {
     totals_.threads = trace.threads.size();
 }
@@ -47,6 +56,7 @@ void Replayer::inherit(const LiveBlock& block)
 void Replayer::apply(const TraceEvent& event)
 {
     now_ns_ = event.at_ns;
+    now_ = event.stamp;
     if (!analyses_.empty() && now_ns_ >= next_tick_ns_) tick();
     ++totals_.events_by_kind[static_cast<size_t>(event.kind)];
     streams_[event.stream].last_was_realloc_release = event.kind == EventKind::realloc_release;
@@ -62,10 +72,22 @@ void Replayer::finish()
 {
     for (StreamState& stream : streams_)
         if (stream.last_was_realloc_release) revive(stream.pending.back(), stream.pending.back().block.address);
+    totals_.stacks = accounts_.stacks();
+    count_whole_blocks();
     for (Analysis* analysis : analyses_) {
         analysis->on_tick(now_ns_);
         analysis->finish(now_ns_);
     }
+}
+
+// Of a sampled trace.
+void Replayer::count_whole_blocks()
+{
+    for (uint64_t* blocks :
+         {&totals_.allocations, &totals_.releases, &totals_.temporary_allocations, &totals_.unmatched_releases,
+          &totals_.replaced_blocks, &totals_.mismatches, &unlisted_counts_.blocks, &unlisted_counts_.releases})
+        *blocks = format::whole_blocks(*blocks, sample_bytes_);
+    for (auto& [key, mismatch] : mismatches_) mismatch.blocks = format::whole_blocks(mismatch.blocks, sample_bytes_);
 }
 
 // -- What was folded -------------------------------------------------------------------------------------------------
@@ -82,6 +104,7 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
         block.address = carried.address;
         block.bytes = carried.bytes;
         block.allocated_ns = trace.clock.to_ns(carried.stamp);
+        block.stamp = carried.stamp;
         block.stack = ids[carried.stack];
         block.thread = ThreadId{carried.thread};
         block.kind = carried.kind;
@@ -91,6 +114,7 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
     };
     carry_totals(state, trace.clock);
     for (const CarriedState::Stack& stack : state.stacks) carry_stack(stack, ids[stack.node], trace.clock);
+    carry_accounts(state, ids);
     carry_unknown(state);
     for (const format::CarriedBlock& carried : state.blocks) {
         const LiveBlock block = block_from(carried);
@@ -127,7 +151,7 @@ void Replayer::carry_streams(const TraceContents& trace,
         if (stream == nullptr) continue;
         stream->last_was_realloc_release = carried.last_was_realloc_release;
         for (const CarriedState::Pending& pending : carried.pending)
-            remember(*stream, {block_from(pending.block), pending.mismatched, pending.valid});
+            remember(*stream, {block_from(pending.block), pending.released, pending.mismatched, pending.valid});
     }
     for (const auto& [number, piece] : state.unmapped)
         if (StreamState* stream = stream_of(state.streams[number])) stream->unmapped.push_back(block_from(piece));
@@ -135,16 +159,52 @@ void Replayer::carry_streams(const TraceContents& trace,
 
 void Replayer::carry_stack(const CarriedState::Stack& carried, StackId stack, const StampConverter& clock)
 {
-    count_stack(stack);
-    if (carried.numbers.unlisted_blocks == 0) return;
+    if (carried.totals.unlisted_blocks == 0) return;
     LiveBlock& blocks = unlisted_.emplace_back();
-    blocks.bytes = carried.numbers.unlisted_bytes;
-    blocks.allocated_ns = clock.to_ns(carried.numbers.unlisted_first_stamp);
+    blocks.bytes = carried.totals.unlisted_bytes;
+    blocks.stamp = carried.totals.unlisted_first_stamp;
+    blocks.allocated_ns = clock.to_ns(blocks.stamp);
     blocks.stack = stack;
     blocks.thread = ThreadId{UINT32_MAX};
-    blocks.kind = static_cast<EventKind>(carried.numbers.unlisted_kind);
-    blocks.blocks = carried.numbers.unlisted_blocks;
+    blocks.kind = static_cast<EventKind>(carried.totals.unlisted_kind);
+    blocks.blocks = std::max<uint64_t>(1, format::whole_blocks(carried.totals.unlisted_blocks, sample_bytes_));
     unlisted_counts_.bytes += blocks.bytes;
+}
+
+// stacks: by the number of the state's node.
+void Replayer::carry_accounts(const CarriedState& state, const std::vector<StackId>& stacks)
+{
+    StackAccounts::Table& table = accounts_.table();
+    const auto carry_one = [&](uint32_t account, const CarriedState::Stack& carried) {
+        const uint32_t had = table[account].lifetimes;
+        table[account] = carried.totals;
+        table[account].lifetimes = had;
+        for (const auto& [bucket, count] : carried.lifetimes) table.lifetime_count(account, bucket) += count;
+        for (format::HistoryPoint point : carried.points) {
+            point.account = account;
+            table.add_point(point);
+        }
+    };
+    for (uint32_t i = 0; i < StackAccounts::Table::kFirstStack && i < state.process.size(); ++i)
+        carry_one(i, state.process[i]);
+    for (const CarriedState::Stack& carried : state.stacks) {
+        const uint32_t account = accounts_.of(stacks[carried.node]);
+        carry_one(account, carried);
+        table[account].live_blocks += carried.totals.unlisted_blocks;
+        table[account].live_bytes += carried.totals.unlisted_bytes;
+    }
+    const auto add_live = [&](uint32_t node, format::Amount amount) {
+        format::StackTotals& totals = table[accounts_.of(stacks[node])];
+        totals.live_blocks += amount.blocks;
+        totals.live_bytes += amount.bytes;
+    };
+    for (const CarriedBlock& carried : state.blocks) {
+        LiveBlock block;
+        block.bytes = carried.bytes;
+        block.kind = carried.kind;
+        add_live(carried.stack, amount_of(block, sample_bytes_));
+    }
+    for (const CarriedBlock& range : state.ranges) add_live(range.stack, {0, range.bytes});
 }
 
 void Replayer::carry_totals(const CarriedState& state, const StampConverter& clock)
@@ -165,7 +225,8 @@ void Replayer::carry_totals(const CarriedState& state, const StampConverter& clo
     unlisted_counts_.releases = state.total(CarriedTotal::unlisted_releases);
     std::ranges::copy(state.events_by_kind, totals_.events_by_kind);
     live_bytes_ = state.total(CarriedTotal::live_bytes);
-    now_ns_ = clock.to_ns(state.total(CarriedTotal::last_stamp));
+    now_ = state.total(CarriedTotal::last_stamp);
+    now_ns_ = clock.to_ns(now_);
 }
 
 // What the process, when it folded, did not know: which of its releases were of blocks of its parent.
@@ -175,12 +236,9 @@ void Replayer::carry_unknown(const CarriedState& state)
     for (const CarriedState::Release& release : state.unknown_releases) {
         const std::optional<LiveBlock> block = take_block(release.address, release.kind);
         if (!block) continue;
-        --unknown_releases();
+        unknown_releases() -= one_block();
         if (format::same_family(block->kind, release.kind)) continue;
-        ++totals_.mismatches;
-        Mismatch& mismatch = mismatch_of(*block, release.kind);
-        ++mismatch.blocks;
-        mismatch.bytes += block->bytes;
+        count_mismatch(*block, release.kind);
     }
 }
 
@@ -189,47 +247,52 @@ void Replayer::carry_unknown(const CarriedState& state)
 void Replayer::allocate(const TraceEvent& event)
 {
     const LiveBlock block = block_of(event);
-    ++totals_.allocations;
-    totals_.allocated_bytes += block.bytes;
+    const format::Amount amount = amount_of(block, sample_bytes_);
+    totals_.allocations += amount.blocks;
+    totals_.allocated_bytes += amount.bytes;
     last_allocation_[event.thread.value] = block.address;
-    count_stack(block.stack);
     if (const auto replaced = table_of(block.kind).put(block)) {
-        ++totals_.replaced_blocks;
+        totals_.replaced_blocks += one_block();
         drop_live(*replaced);
+        if (!replaced->inherited)
+            accounts_.table().drop(accounts_.of(replaced->stack), amount_of(*replaced, sample_bytes_), now_);
         for (Analysis* analysis : analyses_)
             analysis->on_release(*replaced, event.at_ns, event.thread, EventKind::none);
     }
     add_live(block);
+    accounts_.table().allocate(accounts_.of(block.stack), amount, now_);
     for (Analysis* analysis : analyses_) analysis->on_allocate(block);
 }
 
 void Replayer::release(const TraceEvent& event)
 {
-    ++totals_.releases;
     const std::optional<LiveBlock> block = take_block(event.address, event.kind);
     if (!block) {
-        ++unknown_releases();
+        totals_.releases += one_block();
+        unknown_releases() += one_block();
         if (event.kind == EventKind::realloc_release) {
             PendingRelease unmatched;
             unmatched.block.address = event.address;
+            unmatched.released = now_;
             remember(streams_[event.stream], unmatched);
         }
         return;
     }
+    const format::Amount amount = amount_of(*block, sample_bytes_);
+    totals_.releases += amount.blocks;
     drop_live(*block);
     const bool mismatched = !format::same_family(block->kind, event.kind);
-    if (mismatched) {
-        ++totals_.mismatches;
-        Mismatch& mismatch = mismatch_of(*block, event.kind);
-        ++mismatch.blocks;
-        mismatch.bytes += block->bytes;
-    }
+    if (mismatched) count_mismatch(*block, event.kind);
     uint64_t& last = last_allocation_[event.thread.value];
     const bool own_last = last == event.address && block->thread == event.thread && !block->inherited;
     // A block that realloc moves lives on in another: that is no temporary.
-    if (own_last && event.kind != EventKind::realloc_release) ++totals_.temporary_allocations;
+    // Where the next allocation may not be recorded nobody knows.
+    const bool is_temporary = own_last && event.kind != EventKind::realloc_release && sample_bytes_ == 0;
+    if (is_temporary) totals_.temporary_allocations += amount.blocks;
     if (own_last) last = 0;
-    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {*block, mismatched});
+    if (!block->inherited)
+        accounts_.table().release(accounts_.of(block->stack), amount, now_ - block->stamp, is_temporary, now_);
+    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {*block, now_, mismatched});
     for (Analysis* analysis : analyses_) analysis->on_release(*block, event.at_ns, event.thread, event.kind);
 }
 
@@ -260,21 +323,24 @@ void Replayer::revive(PendingRelease& pending, uint64_t address)
     if (!std::exchange(pending.valid, false)) return;
     const LiveBlock& block = pending.block;
     if (block.kind == EventKind::none) {
-        --totals_.releases;
-        --unknown_releases();
+        totals_.releases -= one_block();
+        unknown_releases() -= one_block();
         return;
     }
     LiveTable& table = table_of(block.kind);
     if (table.find(address) != nullptr) return;
     table.put(block);
-    --totals_.releases;
+    const format::Amount amount = amount_of(block, sample_bytes_);
+    totals_.releases -= amount.blocks;
     if (pending.mismatched) {
-        --totals_.mismatches;
+        totals_.mismatches -= amount.blocks;
         Mismatch& mismatch = mismatch_of(block, EventKind::realloc_release);
-        --mismatch.blocks;
-        mismatch.bytes -= block.bytes;
+        mismatch.blocks -= amount.blocks;
+        mismatch.bytes -= amount.bytes;
     }
     add_live(block);
+    if (!block.inherited)
+        accounts_.table().take_back(accounts_.of(block.stack), amount, pending.released - block.stamp, now_);
     for (Analysis* analysis : analyses_) analysis->on_allocate(block);
 }
 
@@ -283,8 +349,9 @@ void Replayer::revive(PendingRelease& pending, uint64_t address)
 void Replayer::map(const TraceEvent& event)
 {
     const LiveBlock range = block_of(event);
-    count_stack(range.stack);
     const std::vector<LiveBlock> replaced = mapped_.map(range);
+    unmap_pieces(replaced);
+    accounts_.table().map(accounts_.of(range.stack), format::unweighed(range.bytes, sample_bytes_), now_);
     totals_.peak_mapped_bytes = std::max(totals_.peak_mapped_bytes, mapped_.bytes());
     for (Analysis* analysis : analyses_) {
         for (const LiveBlock& piece : replaced) analysis->on_release(piece, event.at_ns, event.thread, EventKind::none);
@@ -296,6 +363,7 @@ void Replayer::unmap(const TraceEvent& event)
 {
     std::vector<LiveBlock>& pieces = streams_[event.stream].unmapped;
     pieces = mapped_.unmap(event.address, event.size);
+    unmap_pieces(pieces);
     for (Analysis* analysis : analyses_)
         for (const LiveBlock& piece : pieces) analysis->on_release(piece, event.at_ns, event.thread, event.kind);
 }
@@ -303,10 +371,17 @@ void Replayer::unmap(const TraceEvent& event)
 void Replayer::undo_unmap(const TraceEvent& event)
 {
     std::vector<LiveBlock>& pieces = streams_[event.stream].unmapped;
-    mapped_.restore(pieces);
-    for (Analysis* analysis : analyses_)
-        for (const LiveBlock& piece : pieces) analysis->on_allocate(piece);
+    for (const LiveBlock& piece : mapped_.restore(pieces)) {
+        if (!piece.inherited) accounts_.table().map_again(accounts_.of(piece.stack), piece.bytes, now_);
+        for (Analysis* analysis : analyses_) analysis->on_allocate(piece);
+    }
     pieces.clear();
+}
+
+void Replayer::unmap_pieces(const std::vector<LiveBlock>& pieces)
+{
+    for (const LiveBlock& piece : pieces)
+        if (!piece.inherited) accounts_.table().unmap(accounts_.of(piece.stack), piece.bytes, now_);
 }
 
 // -- Counting --------------------------------------------------------------------------------------------------------
@@ -325,7 +400,7 @@ LiveTable& Replayer::table_of(EventKind allocated)
 void Replayer::add_live(const LiveBlock& block)
 {
     if (block.inherited) return;
-    live_bytes_ += block.bytes;
+    live_bytes_ += amount_of(block, sample_bytes_).bytes;
     if (live_bytes_ <= totals_.peak_bytes) return;
     totals_.peak_bytes = live_bytes_;
     totals_.peak_ns = now_ns_;
@@ -333,7 +408,16 @@ void Replayer::add_live(const LiveBlock& block)
 
 void Replayer::drop_live(const LiveBlock& block)
 {
-    if (!block.inherited) live_bytes_ -= block.bytes;
+    if (!block.inherited) live_bytes_ -= amount_of(block, sample_bytes_).bytes;
+}
+
+void Replayer::count_mismatch(const LiveBlock& block, EventKind released_by)
+{
+    const format::Amount amount = amount_of(block, sample_bytes_);
+    totals_.mismatches += amount.blocks;
+    Mismatch& mismatch = mismatch_of(block, released_by);
+    mismatch.blocks += amount.blocks;
+    mismatch.bytes += amount.bytes;
 }
 
 Mismatch& Replayer::mismatch_of(const LiveBlock& block, EventKind released_by)
@@ -343,13 +427,6 @@ Mismatch& Replayer::mismatch_of(const LiveBlock& block, EventKind released_by)
     mismatch.allocated_by = block.kind;
     mismatch.released_by = released_by;
     return mismatch;
-}
-
-void Replayer::count_stack(StackId stack)
-{
-    if (stack.value >= stack_seen_.size())
-        stack_seen_.resize(std::max<size_t>(stack.value + size_t{1}, 2 * stack_seen_.size()));
-    if (std::exchange(stack_seen_[stack.value], uint8_t{1}) == 0) ++totals_.stacks;
 }
 
 void Replayer::tick()

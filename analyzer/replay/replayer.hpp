@@ -1,12 +1,13 @@
 // Applies events, given in time order, to the set of live blocks, and counts.
 //
-// One thread. Memory: the live blocks, the threads and streams, and one byte for each node of the stack table.
+// One thread. Memory: the live blocks, the threads and streams, and the accounts of the stacks.
 #pragma once
 
 #include "analyzer/replay/event_merge.hpp"
 #include "analyzer/replay/live_table.hpp"
 #include "analyzer/replay/mapped_ranges.hpp"
 #include "analyzer/replay/replay.hpp"
+#include "analyzer/replay/stack_accounts.hpp"
 
 #include <functional>
 #include <map>
@@ -37,6 +38,9 @@ public:
     [[nodiscard]] int64_t end_ns() const { return now_ns_; } // of the last event
     [[nodiscard]] std::vector<Mismatch> mismatches() const;
 
+    // After finish(), once.
+    [[nodiscard]] StackAccounts take_accounts() { return std::move(accounts_); }
+
     // What is live, inherited blocks included: heap and custom blocks in order of allocation, then those of which only
     // the stacks are known, one a stack; mappings by address.
     [[nodiscard]] std::vector<LiveBlock> live_blocks() const;
@@ -45,7 +49,8 @@ public:
 private:
     // A realloc_release whose realloc may still fail.
     struct PendingRelease {
-        LiveBlock block; // kind none: the release matched no block
+        LiveBlock block;       // kind none: the release matched no block
+        uint64_t released = 0; // stamp
         bool mismatched = false;
         bool valid = true; // not undone yet
     };
@@ -58,6 +63,7 @@ private:
     };
 
     void carry_totals(const CarriedState& state, const StampConverter& clock);
+    void carry_accounts(const CarriedState& state, const std::vector<StackId>& stacks);
     void carry_unknown(const CarriedState& state);
     void carry_streams(const TraceContents& trace,
                        const std::function<LiveBlock(const format::CarriedBlock&)>& block_from);
@@ -73,8 +79,11 @@ private:
     [[nodiscard]] std::optional<LiveBlock> take_block(uint64_t address, format::EventKind released_by);
     static void remember(StreamState& stream, const PendingRelease& pending);
     void revive(PendingRelease& pending, uint64_t address);
+    void count_mismatch(const LiveBlock& block, format::EventKind released_by);
     [[nodiscard]] Mismatch& mismatch_of(const LiveBlock& block, format::EventKind released_by);
-    void count_stack(StackId stack);
+    void count_whole_blocks();
+    [[nodiscard]] uint64_t one_block() const { return format::unweighed(0, sample_bytes_).blocks; }
+    void unmap_pieces(const std::vector<LiveBlock>& pieces);
     void add_live(const LiveBlock& block);
     void drop_live(const LiveBlock& block);
     void note_peak_mapped();
@@ -88,12 +97,14 @@ private:
     MappedRanges mapped_;
     std::vector<StreamState> streams_;
     std::vector<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
-    std::vector<uint8_t> stack_seen_;       // by StackId
+    StackAccounts accounts_;
+    uint64_t sample_bytes_; // LEAK_SAMPLE: then totals count blocks in fractions until finish()
     std::vector<LiveBlock> unlisted_;       // of the carried state: one a stack
     Unlisted unlisted_counts_;
     std::map<std::tuple<StackId, format::EventKind, format::EventKind>, Mismatch> mismatches_;
     uint64_t live_bytes_ = 0; // own heap blocks
     int64_t now_ns_ = 0;
+    uint64_t now_ = 0; // stamp
     int64_t next_tick_ns_ = kTickNs;
 };
 

@@ -6,6 +6,7 @@
 #include "analyzer/ids.hpp"
 #include "format/event.hpp"
 #include "format/layout.hpp"
+#include "format/sampling.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -45,6 +46,33 @@ struct Thread {
     std::string name; // the last one it had
     int64_t started_ns = 0;
 };
+
+// What the kernel charged the process and its allocator held at a moment; nothing where it was not asked.
+struct ProcessSample {
+    int64_t at_ns = 0;
+    std::optional<uint64_t> rss_bytes;
+    std::optional<uint64_t> pss_bytes;
+    std::optional<uint64_t> swap_bytes;
+    std::optional<uint64_t> anonymous_bytes;
+    std::optional<uint64_t> minor_faults; // since the start
+    std::optional<uint64_t> major_faults;
+    // glibc's malloc, as mallinfo2() has it.
+    std::optional<uint64_t> arena_bytes;   // taken from the kernel for arenas
+    std::optional<uint64_t> mmapped_bytes; // of blocks that are mapped one by one
+    std::optional<uint64_t> used_bytes;    // of arenas, given to the program
+    std::optional<uint64_t> free_bytes;    // of arenas, free
+    std::optional<uint64_t> top_bytes;     // of them, at the top of the main arena
+};
+
+// All of them, in their order.
+inline constexpr std::optional<uint64_t> ProcessSample::* kSampleFigures[] = {
+    &ProcessSample::rss_bytes,    &ProcessSample::pss_bytes,    &ProcessSample::swap_bytes,
+    &ProcessSample::anonymous_bytes, &ProcessSample::minor_faults, &ProcessSample::major_faults,
+    &ProcessSample::arena_bytes,  &ProcessSample::mmapped_bytes, &ProcessSample::used_bytes,
+    &ProcessSample::free_bytes,   &ProcessSample::top_bytes};
+inline constexpr const char* kSampleFigureNames[] = {"rss_bytes",    "pss_bytes",   "swap_bytes",    "anonymous_bytes",
+                                                     "minor_faults", "major_faults", "arena_bytes",  "mmapped_bytes",
+                                                     "used_bytes",   "free_bytes",  "top_bytes"};
 
 struct Mark {
     int64_t at_ns = 0;
@@ -99,6 +127,7 @@ struct TraceInfo {
     std::vector<std::pair<int64_t, int64_t>> paused; // [from, to): recording was off by the user's wish
     uint32_t depth_limit = 0;
     uint64_t file_bytes = 0;
+    uint64_t sample_bytes = 0;        // LEAK_SAMPLE: numbers are estimates; 0: everything was recorded
     uint64_t ring_bytes = 0;          // the bound of the file; 0: none
     std::optional<int64_t> folded_ns; // events up to here are no longer in the file: folded
     Unlisted unlisted;                // found by the replay
@@ -115,6 +144,7 @@ struct LiveBlock {
     uint64_t address = 0;
     uint64_t bytes = 0;
     int64_t allocated_ns = 0;
+    uint64_t stamp = 0; // of the allocation
     StackId stack;
     ThreadId thread;
     format::EventKind kind = format::EventKind::none;
@@ -125,6 +155,15 @@ struct LiveBlock {
     // time.
     uint64_t blocks = 1;
 };
+
+// What a live block stands for: itself, or in a sampled trace more (format/sampling.hpp).
+[[nodiscard]] inline format::Amount amount_of(const LiveBlock& block, uint64_t sample_bytes)
+{
+    const bool is_chosen = is_heap_allocation(block.kind) && block.kind != format::EventKind::custom_alloc;
+    if (is_chosen && block.blocks == 1) return format::weigh(block.bytes, sample_bytes);
+    const format::Amount one = format::unweighed(block.bytes, sample_bytes);
+    return {one.blocks * block.blocks, one.bytes};
+}
 
 struct Totals {
     uint64_t allocations = 0; // heap blocks, leak_alloc() included; mappings are not

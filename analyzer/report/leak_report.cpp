@@ -58,28 +58,44 @@ std::vector<MissingSymbols> missing_symbols(const ReplayResult& trace, Symbolize
     return sorted;
 }
 
+// Not every sample has every figure.
+std::optional<ProcessSample> last_sample(const std::vector<ProcessSample>& samples)
+{
+    if (samples.empty()) return std::nullopt;
+    ProcessSample last;
+    for (const ProcessSample& sample : samples) {
+        last.at_ns = sample.at_ns;
+        for (const auto figure : kSampleFigures)
+            if (sample.*figure) last.*figure = sample.*figure;
+    }
+    return last;
+}
+
 } // namespace
 
 LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,
-                            const SiteOptions& options)
+                            const LeakReportOptions& options)
 {
     LeakReport report;
     report.info = trace.info;
     report.totals = trace.totals;
-    report.by = options.by;
-    report.unfreed = group_blocks(trace.unfreed, trace, symbolizer, &suppressions, options);
+    report.by = options.sites.by;
+    report.unfreed = group_blocks(trace.unfreed, trace, symbolizer, &suppressions, options.sites);
     report.suppressed = suppressions.counts();
     for (const SuppressedCount& count : report.suppressed) {
         report.suppressed_blocks += count.blocks;
         report.suppressed_bytes += count.bytes;
     }
-    SiteOptions by_stack = options;
+    SiteOptions by_stack = options.sites;
     by_stack.by = GroupBy::stack;
     report.mapped = group_blocks(trace.mapped, trace, symbolizer, nullptr, by_stack);
     report.mapped_ranges = trace.mapped.size();
     report.mismatches = mismatch_sites(trace, symbolizer);
     report.inherited_blocks = trace.inherited_blocks;
     report.inherited_bytes = trace.inherited_bytes;
+    report.stacks_by = options.stacks;
+    if (options.stacks) report.stacks = stack_sites(trace, symbolizer, *options.stacks, options.sites.depth);
+    report.last_sample = last_sample(trace.samples);
     report.missing_symbols = missing_symbols(trace, symbolizer, report.unfreed.sites);
     return report;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "analyzer/report/site.hpp"
+#include "analyzer/report/stack_sites.hpp"
 
 #include <string>
 #include <vector>
@@ -24,6 +25,11 @@ struct MissingSymbols {
     ModuleSymbols symbols;
 };
 
+struct LeakReportOptions {
+    SiteOptions sites;
+    std::optional<RankBy> stacks; // list what each stack did, ordered so
+};
+
 struct LeakReport {
     TraceInfo info;
     Totals totals;
@@ -37,10 +43,13 @@ struct LeakReport {
     uint64_t inherited_blocks = 0;
     uint64_t inherited_bytes = 0;
     uint64_t mapped_ranges = 0;
+    std::optional<RankBy> stacks_by;
+    std::vector<StackSite> stacks;               // where asked for
+    std::optional<ProcessSample> last_sample;    // with the latest that is known of each figure
     std::vector<MissingSymbols> missing_symbols; // by path
 };
 
 [[nodiscard]] LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,
-                                          const SiteOptions& options);
+                                          const LeakReportOptions& options);
 
 } // namespace leak::analyzer

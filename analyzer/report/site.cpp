@@ -1,6 +1,7 @@
 #include "analyzer/report/site.hpp"
 
 #include "analyzer/report/frame_kind.hpp"
+#include "analyzer/report/site_key.hpp"
 
 #include <algorithm>
 #include <map>
@@ -42,6 +43,7 @@ void add(Site& into, const Site& other)
     into.last_ns = into.blocks == 0 ? other.last_ns : std::max(into.last_ns, other.last_ns);
     into.blocks += other.blocks;
     into.bytes += other.bytes;
+    into.samples += other.samples;
     into.truncated = into.truncated || other.truncated;
     for (const auto kind : other.kinds) {
         insert_sorted(into.kinds, kind);
@@ -57,9 +59,11 @@ RawSites collect(const std::vector<LiveBlock>& blocks, const ReplayResult& trace
     for (const LiveBlock& block : blocks) {
         const RawKey key{block.stack, by == GroupBy::thread ? block.thread.value : 0,
                          by == GroupBy::size ? block.bytes / block.blocks : 0};
+        const format::Amount amount = amount_of(block, trace.info.sample_bytes);
         Site one{.label = {},
-                 .blocks = block.blocks,
-                 .bytes = block.bytes,
+                 .blocks = amount.blocks,
+                 .bytes = amount.bytes,
+                 .samples = 1,
                  .first_ns = block.allocated_ns,
                  .last_ns = block.allocated_ns,
                  .kinds = {block.kind},
@@ -77,19 +81,6 @@ const Frame& deciding_frame(const std::vector<Frame>& stack, std::string_view ex
 {
     const auto own = std::ranges::find_if_not(stack, [&](const Frame& frame) { return is_library_frame(frame, exe); });
     return own == stack.end() ? stack.front() : *own;
-}
-
-void append_key(std::string& key, const Frame& frame)
-{
-    key += frame.module;
-    key += '\0';
-    // The offset tells frames apart that have no name; two calls on one line are one place to a reader.
-    key += frame.function.empty() ? std::to_string(frame.offset) : frame.function;
-    key += '\0';
-    key += frame.file;
-    key += ':';
-    key += std::to_string(frame.line);
-    key += frame.inlined ? "i\n" : "\n";
 }
 
 // Reduces `frames` to what the group has in common and gives the group's name; the result is the key.
@@ -123,11 +114,7 @@ std::string reduce(const SiteOptions& options, const RawKey& raw, const ReplayRe
         label = options.by == GroupBy::module ? frame.module : frame.function;
         frames = {frame};
     }
-    std::string key;
-    for (const Frame& frame : frames) {
-        append_key(key, frame);
-    }
-    return key;
+    return site_key(frames);
 }
 
 void sort_sites(std::vector<Site>& sites, SortBy by)
@@ -152,6 +139,7 @@ Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& 
                       Suppressions* suppressions, const SiteOptions& options)
 {
     Grouping grouping;
+    const uint64_t sample_bytes = trace.info.sample_bytes;
     const RawSites raw_sites = collect(blocks, trace, options.by, grouping.truncated_blocks);
     std::unordered_map<StackId, std::vector<Frame>> stacks;
     for (const auto& [key, site] : raw_sites) {
@@ -160,13 +148,14 @@ Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& 
             stack->second = symbolizer.symbolize(trace.stacks.frames(key.stack));
         }
         if (suppressions != nullptr) {
-            suppressions->look_at(stack->second, site.blocks);
+            suppressions->look_at(stack->second, format::whole_blocks(site.blocks, sample_bytes));
         }
     }
     std::map<std::string, Site> by_key; // ordered, so that ties come out the same every time
     for (const auto& [raw, site] : raw_sites) {
         std::vector<Frame> frames = stacks[raw.stack];
-        if (suppressions != nullptr && suppressions->hides(frames, site.blocks, site.bytes)) {
+        const uint64_t whole = format::whole_blocks(site.blocks, sample_bytes);
+        if (suppressions != nullptr && suppressions->hides(frames, whole, site.bytes)) {
             continue;
         }
         std::string label;
@@ -179,7 +168,9 @@ Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& 
         grouping.blocks += site.blocks;
         grouping.bytes += site.bytes;
     }
+    grouping.blocks = format::whole_blocks(grouping.blocks, sample_bytes);
     for (auto& [key, site] : by_key) {
+        site.blocks = format::whole_blocks(site.blocks, sample_bytes);
         if (site.bytes < options.min_bytes) {
             ++grouping.small_sites;
             grouping.small_bytes += site.bytes;

@@ -27,6 +27,7 @@ struct Site {
     std::string label; // what the blocks have in common; empty for stacks
     uint64_t blocks = 0;
     uint64_t bytes = 0;
+    uint64_t samples = 0; // in a sampled trace: the blocks that were recorded; the numbers above are estimates
     int64_t first_ns = 0;
     int64_t last_ns = 0;
     std::vector<format::EventKind> kinds{}; // ascending

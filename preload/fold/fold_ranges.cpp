@@ -42,10 +42,9 @@ size_t FoldRanges::first_behind(uint64_t address) const noexcept
     return low;
 }
 
-void FoldRanges::map(const FoldBlock& range) noexcept
+void FoldRanges::map(const FoldBlock& range, MappedArray<FoldBlock>& replaced) noexcept
 {
-    replaced_.clear();
-    unmap(range.address, range.bytes, replaced_);
+    unmap(range.address, range.bytes, replaced);
     if (range.bytes != 0) insert(first_behind(range.address), range);
 }
 
@@ -69,13 +68,14 @@ uint64_t FoldRanges::unmap(uint64_t address, uint64_t bytes, MappedArray<FoldBlo
     return unknown;
 }
 
-void FoldRanges::restore(const FoldBlock& piece) noexcept
+bool FoldRanges::restore(const FoldBlock& piece) noexcept
 {
     const size_t at = first_behind(piece.address);
-    if (at < ranges_.size() && ranges_[at].address < piece.address + piece.bytes) return;
+    if (at < ranges_.size() && ranges_[at].address < piece.address + piece.bytes) return false;
     insert(at, piece);
     join(at);
     if (at > 0) join(at - 1);
+    return true;
 }
 
 void FoldRanges::insert(size_t at, const FoldBlock& range) noexcept

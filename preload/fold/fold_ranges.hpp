@@ -11,19 +11,19 @@ namespace leak::preload {
 
 class FoldRanges {
 public:
-    // Adds a range; what lay there before goes (MAP_FIXED).
-    void map(const FoldBlock& range) noexcept;
+    // Adds a range; what lay there before goes (MAP_FIXED) and is added to `replaced`.
+    void map(const FoldBlock& range, MappedArray<FoldBlock>& replaced) noexcept;
 
     // Takes [address, address + bytes), rounded up to whole pages, out of the ranges it meets; the pieces are added to
     // `pieces`. Returns how many bytes of it no range had.
     uint64_t unmap(uint64_t address, uint64_t bytes, MappedArray<FoldBlock>& pieces) noexcept;
 
-    // Puts a piece back that unmap() took, if nothing else was mapped there since; joins what was one range.
-    void restore(const FoldBlock& piece) noexcept;
+    // Puts a piece back that unmap() took; joins what was one range. False: something else was mapped there since.
+    bool restore(const FoldBlock& piece) noexcept;
 
     [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
     [[nodiscard]] const MappedArray<FoldBlock>& all() const noexcept { return ranges_; }
-    [[nodiscard]] bool out_of_memory() const noexcept { return ranges_.out_of_memory() || replaced_.out_of_memory(); }
+    [[nodiscard]] bool out_of_memory() const noexcept { return ranges_.out_of_memory(); }
 
 private:
     // The first range that ends behind `address`.
@@ -32,7 +32,6 @@ private:
     void join(size_t left) noexcept;
 
     MappedArray<FoldBlock> ranges_;
-    MappedArray<FoldBlock> replaced_; // by the last map()
     uint64_t bytes_ = 0;
 };
 

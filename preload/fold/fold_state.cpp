@@ -29,10 +29,11 @@ constexpr uint32_t kMostLevels = 4;
 
 } // namespace
 
-bool FoldState::init(bool has_parent) noexcept
+bool FoldState::init(bool has_parent, const HistoryGrid& history, uint64_t sample_bytes) noexcept
 {
     has_parent_ = has_parent;
-    return stacks_.init();
+    sample_bytes_ = sample_bytes;
+    return stacks_.init(history);
 }
 
 uint32_t FoldState::stream_of(uint32_t thread, uint32_t level) noexcept
@@ -69,53 +70,53 @@ void FoldState::apply(const FoldEvent& event) noexcept
 void FoldState::allocate(const FoldEvent& event) noexcept
 {
     const FoldBlock block = block_of(event);
-    ++total(CarriedTotal::allocations);
-    total(CarriedTotal::allocated_bytes) += block.bytes;
+    const format::Amount amount = amount_of(block);
+    total(CarriedTotal::allocations) += amount.blocks;
+    total(CarriedTotal::allocated_bytes) += amount.bytes;
     last_allocation_[event.thread] = block.address;
-    StackTree::Totals& stack = stacks_.totals_of(block.stack);
-    ++stack.numbers.allocations;
-    stack.numbers.allocated_bytes += block.bytes;
     if (FoldBlock replaced; table_of(event.kind).put(block, replaced)) {
-        ++total(CarriedTotal::replaced_blocks);
+        total(CarriedTotal::replaced_blocks) += one_block();
         drop_live(replaced);
+        accounts().drop(account_of(replaced), amount_of(replaced), event.stamp);
     }
     add_live(block);
+    accounts().allocate(account_of(block), amount, event.stamp);
 }
 
 void FoldState::release_block(const FoldEvent& event) noexcept
 {
-    ++total(CarriedTotal::releases);
     FoldBlock block{};
     if (!take_block(event, block)) {
+        total(CarriedTotal::releases) += one_block();
         const bool may_be_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
-        ++total(may_be_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases);
+        total(may_be_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases) += one_block();
         if (has_parent_) unknown_releases_.push_back({event.address, event.thread, event.kind});
         if (event.kind == EventKind::realloc_release) {
             block.address = event.address;
-            remember(streams_[event.stream], {block, false, true});
+            remember(streams_[event.stream], {block, event.stamp, false, true});
         }
         return;
     }
+    const format::Amount amount = amount_of(block);
+    total(CarriedTotal::releases) += amount.blocks;
     drop_live(block);
-    StackTree::Totals& stack = stacks_.totals_of(block.stack);
-    ++stack.numbers.releases;
-    stack.numbers.released_bytes += block.bytes;
     const bool mismatched = !format::same_family(block.event_kind(), event.kind);
     if (mismatched) {
-        ++total(CarriedTotal::mismatches);
+        total(CarriedTotal::mismatches) += amount.blocks;
         Mismatch& mismatch = mismatch_of(block, event.kind);
-        ++mismatch.blocks;
-        mismatch.bytes += block.bytes;
+        mismatch.blocks += amount.blocks;
+        mismatch.bytes += amount.bytes;
     }
     uint64_t& last = last_allocation_[event.thread];
     const bool own_last = last == event.address && block.thread == event.thread;
     // A block that realloc moves lives on in another: that is no temporary.
-    if (own_last && event.kind != EventKind::realloc_release) {
-        ++total(CarriedTotal::temporary_allocations);
-        ++stack.numbers.temporary_allocations;
-    }
+    // Where the next allocation may not be recorded nobody knows.
+    const bool is_temporary = own_last && event.kind != EventKind::realloc_release && sample_bytes_ == 0;
+    if (is_temporary) total(CarriedTotal::temporary_allocations) += amount.blocks;
     if (own_last) last = 0;
-    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {block, mismatched, true});
+    accounts().release(account_of(block), amount, event.stamp - block.stamp, is_temporary, event.stamp);
+    if (event.kind == EventKind::realloc_release)
+        remember(streams_[event.stream], {block, event.stamp, mismatched, true});
 }
 
 // leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
@@ -148,9 +149,9 @@ void FoldState::revive(StreamState::Pending& pending, uint64_t address) noexcept
     pending.valid = false;
     const FoldBlock& block = pending.block;
     if (block.event_kind() == EventKind::none) {
-        --total(CarriedTotal::releases);
+        total(CarriedTotal::releases) -= one_block();
         const bool was_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
-        --total(was_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases);
+        total(was_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases) -= one_block();
         for (size_t i = unknown_releases_.size(); i-- > 0;) {
             if (unknown_releases_[i].address != address) continue;
             unknown_releases_.erase(i);
@@ -162,36 +163,31 @@ void FoldState::revive(StreamState::Pending& pending, uint64_t address) noexcept
     if (table.has(address)) return;
     FoldBlock none;
     table.put(block, none);
-    --total(CarriedTotal::releases);
-    StackTree::Totals& stack = stacks_.totals_of(block.stack);
-    --stack.numbers.releases;
-    stack.numbers.released_bytes -= block.bytes;
+    const format::Amount amount = amount_of(block);
+    total(CarriedTotal::releases) -= amount.blocks;
     if (pending.mismatched) {
-        --total(CarriedTotal::mismatches);
+        total(CarriedTotal::mismatches) -= amount.blocks;
         Mismatch& mismatch = mismatch_of(block, EventKind::realloc_release);
-        --mismatch.blocks;
-        mismatch.bytes -= block.bytes;
+        mismatch.blocks -= amount.blocks;
+        mismatch.bytes -= amount.bytes;
     }
     add_live(block);
+    accounts().take_back(account_of(block), amount, pending.released - block.stamp, now());
 }
 
 void FoldState::add_live(const FoldBlock& block) noexcept
 {
     uint64_t& live = total(CarriedTotal::live_bytes);
-    live += block.bytes;
+    live += amount_of(block).bytes;
     if (live > total(CarriedTotal::peak_bytes)) {
         total(CarriedTotal::peak_bytes) = live;
-        total(CarriedTotal::peak_stamp) = total(CarriedTotal::last_stamp);
+        total(CarriedTotal::peak_stamp) = now();
     }
-    StackTree::Totals& stack = stacks_.totals_of(block.stack);
-    stack.live_bytes += block.bytes;
-    if (stack.live_bytes > stack.numbers.peak_bytes) stack.numbers.peak_bytes = stack.live_bytes;
 }
 
 void FoldState::drop_live(const FoldBlock& block) noexcept
 {
-    total(CarriedTotal::live_bytes) -= block.bytes;
-    stacks_.totals_of(block.stack).live_bytes -= block.bytes;
+    total(CarriedTotal::live_bytes) -= amount_of(block).bytes;
 }
 
 FoldState::Mismatch& FoldState::mismatch_of(const FoldBlock& block, EventKind released_by) noexcept
@@ -209,11 +205,11 @@ FoldState::Mismatch& FoldState::mismatch_of(const FoldBlock& block, EventKind re
 void FoldState::map(const FoldEvent& event) noexcept
 {
     const FoldBlock range = block_of(event);
-    StackTree::Totals& stack = stacks_.totals_of(range.stack);
-    ++stack.numbers.allocations;
-    stack.numbers.allocated_bytes += range.bytes;
     if (has_parent_) note_unknown_range(range.address, range.bytes);
-    ranges_.map(range);
+    pieces_.clear();
+    ranges_.map(range, pieces_);
+    take_ranges_off();
+    accounts().map(account_of(range), format::unweighed(range.bytes, sample_bytes_), event.stamp);
     uint64_t& peak = total(CarriedTotal::peak_mapped_bytes);
     if (ranges_.bytes() > peak) peak = ranges_.bytes();
 }
@@ -225,15 +221,23 @@ void FoldState::unmap(const FoldEvent& event) noexcept
     pieces_.clear();
     if (ranges_.unmap(event.address, event.size, pieces_) != 0 && has_parent_)
         note_unknown_range(event.address, event.size);
+    take_ranges_off();
     for (const FoldBlock& piece : pieces_) unmapped_.push_back({event.stream, piece});
 }
 
 void FoldState::undo_unmap(const FoldEvent& event) noexcept
 {
     for (size_t i = 0; i < unmapped_.size(); ++i)
-        if (unmapped_[i].stream == event.stream) ranges_.restore(unmapped_[i].piece);
+        if (const FoldBlock& piece = unmapped_[i].piece;
+            unmapped_[i].stream == event.stream && ranges_.restore(piece))
+            accounts().map_again(account_of(piece), piece.bytes, event.stamp);
     for (size_t i = unmapped_.size(); i-- > 0;)
         if (unmapped_[i].stream == event.stream) unmapped_.erase(i);
+}
+
+void FoldState::take_ranges_off() noexcept
+{
+    for (const FoldBlock& piece : pieces_) accounts().unmap(account_of(piece), piece.bytes, now());
 }
 
 // The parent's ranges have no place there any more.
@@ -251,6 +255,15 @@ void FoldState::note_unknown_range(uint64_t address, uint64_t bytes) noexcept
 
 // -- Memory --
 
+bool FoldState::coarsen_history() noexcept
+{
+    constexpr size_t kFew = 256; // points that are not worth another attempt
+    const size_t had = accounts().points().size();
+    if (had <= kFew) return false;
+    while (accounts().points().size() > had / 16) accounts().coarsen();
+    return true;
+}
+
 bool FoldState::unlist_smallest() noexcept
 {
     MappedArray<uint32_t> order;
@@ -267,15 +280,17 @@ bool FoldState::unlist_smallest() noexcept
     for (const uint64_t address : addresses) {
         FoldBlock block;
         if (!heap_.take(address, block)) continue;
-        format::CarriedStack& stack = stacks_.totals_of(block.stack).numbers;
-        if (stack.unlisted_blocks++ == 0 || block.stamp < stack.unlisted_first_stamp)
+        format::StackTotals& stack = accounts()[account_of(block)];
+        const format::Amount amount = amount_of(block);
+        if (stack.unlisted_blocks == 0 || block.stamp < stack.unlisted_first_stamp)
             stack.unlisted_first_stamp = block.stamp;
         if (block.stamp >= stack.unlisted_last_stamp) {
             stack.unlisted_last_stamp = block.stamp;
             stack.unlisted_kind = block.kind;
         }
-        stack.unlisted_bytes += block.bytes;
-        ++total(CarriedTotal::unlisted_blocks);
+        stack.unlisted_blocks += amount.blocks;
+        stack.unlisted_bytes += amount.bytes;
+        total(CarriedTotal::unlisted_blocks) += amount.blocks;
     }
     uint64_t& largest = total(CarriedTotal::unlisted_max_bytes);
     if (most_bytes > largest) largest = most_bytes;

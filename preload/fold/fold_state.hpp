@@ -6,6 +6,7 @@
 #pragma once
 
 #include "format/carried.hpp"
+#include "format/sampling.hpp"
 #include "preload/fold/fold_blocks.hpp"
 #include "preload/fold/fold_ranges.hpp"
 #include "preload/fold/stack_tree.hpp"
@@ -37,7 +38,8 @@ public:
         // The latest reallocs that may still fail, newest last: a signal handler may realloc between a release and its
         // undo.
         struct Pending {
-            FoldBlock block; // of no kind: the release matched no block
+            FoldBlock block;   // of no kind: the release matched no block
+            uint64_t released; // stamp
             bool mismatched;
             bool valid; // not undone yet
         };
@@ -45,8 +47,8 @@ public:
         Pending pending[kMostPending];
     };
 
-    // has_parent: the process was forked from a traced one. False: no memory.
-    [[nodiscard]] bool init(bool has_parent) noexcept;
+    // has_parent: the process was forked from a traced one. sample_bytes: LEAK_SAMPLE. False: no memory.
+    [[nodiscard]] bool init(bool has_parent, const HistoryGrid& history, uint64_t sample_bytes = 0) noexcept;
 
     // The number of a stream, the same each time.
     [[nodiscard]] uint32_t stream_of(uint32_t thread, uint32_t level) noexcept;
@@ -55,6 +57,9 @@ public:
     [[nodiscard]] StackTree& stacks() noexcept { return stacks_; }
 
     void apply(const FoldEvent& event) noexcept;
+
+    // Makes the history a sixteenth of what it is. False: it is small already.
+    [[nodiscard]] bool coarsen_history() noexcept;
 
     // Gives up the smaller half of the blocks: what is known of them from now on is how many there are of each stack,
     // and their bytes. False: there are none.
@@ -105,13 +110,26 @@ private:
     [[nodiscard]] Mismatch& mismatch_of(const FoldBlock& block, format::EventKind released_by) noexcept;
     void add_live(const FoldBlock& block) noexcept;
     void drop_live(const FoldBlock& block) noexcept;
+    void take_ranges_off() noexcept;
+    [[nodiscard]] StackTree::Accounts& accounts() noexcept { return stacks_.accounts(); }
+    [[nodiscard]] uint32_t account_of(const FoldBlock& block) noexcept { return stacks_.account_of(block.stack); }
+    [[nodiscard]] format::Amount amount_of(const FoldBlock& block) const noexcept
+    {
+        const bool is_custom = block.event_kind() == format::EventKind::custom_alloc;
+        return is_custom ? format::unweighed(block.bytes, sample_bytes_) : format::weigh(block.bytes, sample_bytes_);
+    }
+    [[nodiscard]] uint64_t one_block() const noexcept { return format::unweighed(0, sample_bytes_).blocks; }
+    [[nodiscard]] uint64_t now() noexcept { return total(format::CarriedTotal::last_stamp); }
     void note_unknown_range(uint64_t address, uint64_t bytes) noexcept;
     [[nodiscard]] uint64_t& total(format::CarriedTotal which) noexcept { return totals_[static_cast<uint32_t>(which)]; }
     template <typename Sink> void write_stacks(format::CarriedEncoder<Sink>& to) const noexcept;
+    template <typename Sink> void write_lifetimes(format::CarriedEncoder<Sink>& to) const noexcept;
+    template <typename Sink> void write_history(format::CarriedEncoder<Sink>& to) noexcept;
     template <typename Sink> void write_streams(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept;
 
     bool has_parent_ = false;
+    uint64_t sample_bytes_ = 0;
     uint64_t totals_[format::kCarriedTotals] = {};
     uint64_t events_by_kind_[format::kEventKindCount] = {};
     FoldBlocks heap_;
@@ -124,7 +142,7 @@ private:
     MappedArray<Mismatch> mismatches_;
     Mismatch spare_mismatch_{};           // when there is no memory
     MappedArray<UnmappedPiece> unmapped_; // by the last unmapping of each stream
-    MappedArray<FoldBlock> pieces_;       // of the unmapping at hand
+    MappedArray<FoldBlock> pieces_;       // that the mapping or unmapping at hand takes away
     MappedArray<UnknownRelease> unknown_releases_;
     MappedArray<UnknownRange> unknown_ranges_;
 };
@@ -148,17 +166,63 @@ template <typename Sink> void FoldState::write_stacks(format::CarriedEncoder<Sin
     const auto& nodes = stacks_.nodes();
     to.put(nodes.size() - 1);
     for (size_t i = 1; i < nodes.size(); ++i) to.put_all(i - nodes[i].caller, nodes[i].pc_id);
-    to.put_all(stacks_.stacks(), format::kCarriedStackNumbers);
+    to.put_all(stacks_.stacks(), format::kCarriedStackNumberCount);
     size_t before_stack = 0;
     for (size_t i = 0; i < nodes.size(); ++i) {
-        if (nodes[i].totals == 0) continue;
-        const format::CarriedStack& numbers = stacks_.totals_at(nodes[i].totals).numbers;
-        to.put_all(i - before_stack, numbers.allocations, numbers.allocated_bytes, numbers.releases,
-                   numbers.released_bytes, numbers.temporary_allocations, numbers.peak_bytes, numbers.unlisted_blocks,
-                   numbers.unlisted_bytes, numbers.unlisted_first_stamp, numbers.unlisted_last_stamp,
-                   numbers.unlisted_kind);
+        if (nodes[i].account == 0) continue;
+        const format::StackTotals& totals = stacks_.accounts()[nodes[i].account];
+        to.put(i - before_stack);
+        for (const auto number : format::kCarriedStackNumbers) to.put(totals.*number);
+        to.put(totals.changed);
         before_stack = i;
     }
+}
+
+template <typename Sink> void FoldState::write_lifetimes(format::CarriedEncoder<Sink>& to) const noexcept
+{
+    const auto& nodes = stacks_.nodes();
+    const StackTree::Accounts& accounts = stacks_.accounts();
+    for (const auto& node : nodes) {
+        if (node.account == 0) continue;
+        uint64_t counts = 0;
+        accounts.for_each_lifetime(node.account, [&](uint32_t, uint64_t) { ++counts; });
+        to.put(counts);
+        accounts.for_each_lifetime(node.account, [&](uint32_t bucket, uint64_t count) { to.put_all(bucket, count); });
+    }
+}
+
+template <typename Sink> void FoldState::write_history(format::CarriedEncoder<Sink>& to) noexcept
+{
+    using Accounts = StackTree::Accounts;
+    const Accounts& accounts = stacks_.accounts();
+    to.put_all(accounts.tick_log2(), Accounts::kFirstStack, format::kCarriedProcessNumberCount);
+    for (uint32_t i = 0; i < Accounts::kFirstStack; ++i) {
+        for (const auto number : format::kCarriedProcessNumbers) to.put(accounts[i].*number);
+        to.put(accounts[i].changed);
+    }
+    // The points of each account, in their order, as chains.
+    const auto& points = accounts.points();
+    MappedArray<uint32_t> first; // by account, from 1; zero
+    MappedArray<uint32_t> next;
+    MappedArray<uint32_t> counts;
+    if (!first.resize(accounts.size()) || !counts.resize(accounts.size()) || !next.resize(points.size()))
+        return pieces_.set_out_of_memory();
+    for (size_t i = points.size(); i-- > 0;) {
+        next[i] = first[points[i].account];
+        first[points[i].account] = static_cast<uint32_t>(i + 1);
+        ++counts[points[i].account];
+    }
+    const auto write_account = [&](uint32_t account) {
+        to.put(counts[account]);
+        format::HistoryPoint before{};
+        for (uint32_t at = first[account]; at != 0; at = next[at - 1]) {
+            to.put_point(points[at - 1], before);
+            before = points[at - 1];
+        }
+    };
+    for (uint32_t i = 0; i < Accounts::kFirstStack; ++i) write_account(i);
+    for (const auto& node : stacks_.nodes())
+        if (node.account != 0) write_account(node.account);
 }
 
 template <typename Sink> void FoldState::write_streams(format::CarriedEncoder<Sink>& to) const noexcept
@@ -170,11 +234,13 @@ template <typename Sink> void FoldState::write_streams(format::CarriedEncoder<Si
         for (uint32_t i = 0; i < stream.pending_count; ++i) {
             const StreamState::Pending& pending = stream.pending[i];
             const bool has_block = pending.block.event_kind() != format::EventKind::none;
-            to.put((has_block ? 4 : 0) | (pending.mismatched ? 2 : 0) | (pending.valid ? 1 : 0));
-            if (has_block)
+            to.put((has_block ? 4 | 8 : 0) | (pending.mismatched ? 2 : 0) | (pending.valid ? 1 : 0));
+            if (has_block) {
                 to.put_block(pending.block.carried(), {});
-            else
+                to.put(pending.released);
+            } else {
                 to.put(pending.block.address);
+            }
         }
     }
     to.put(unmapped_.size());
@@ -213,6 +279,8 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
         to.put_all(release.address, release.thread, static_cast<uint8_t>(release.kind));
     to.put(unknown_ranges_.size());
     for (const UnknownRange& range : unknown_ranges_) to.put_all(range.begin, range.end - range.begin);
+    write_lifetimes(to);
+    write_history(to);
     to.flush();
 }
 

@@ -29,6 +29,16 @@ namespace {
     return g_tracer.file.ring().limit() / 4;
 }
 
+// A history of milliseconds at first, and of so many points that in a small ring it takes a sixteenth at most.
+[[nodiscard]] HistoryGrid history_grid() noexcept
+{
+    constexpr uint64_t kMostPoints = 100'000;
+    const format::FileHeader& header = g_tracer.file.header();
+    const uint64_t fitting = uint64_t{g_tracer.file.ring().limit()} * format::kSlotBytes / 256;
+    return {header.start.stamp, format::history_tick_log2(header.stamp_clock),
+            fitting < kMostPoints ? fitting : kMostPoints};
+}
+
 } // namespace
 
 bool Folder::fold_if_due() noexcept
@@ -60,7 +70,7 @@ bool Folder::prepare() noexcept
     void* memory = os::map_memory(sizeof(FoldState));
     if (memory != nullptr) {
         state_ = new (memory) FoldState;
-        if (state_->init(g_tracer.has_parent())) return true;
+        if (state_->init(g_tracer.has_parent(), history_grid(), g_tracer.sampling.period())) return true;
         state_->~FoldState();
         os::unmap(memory, sizeof(FoldState));
         state_ = nullptr;
@@ -143,7 +153,7 @@ bool Folder::write_state(const Plan& to_do) noexcept
             return false;
         case Written::no_room:
             free_states_but(number_); // the part that was written
-            if (state_->unlist_smallest()) continue;
+            if (state_->coarsen_history() || state_->unlist_smallest()) continue;
             g_tracer.fail(format::LossCause::no_space,
                           "the ring is too small for the stacks of this program (LEAK_RING)", -ENOSPC);
             return false;

@@ -1,34 +1,38 @@
-// The stacks that folded events named: a tree whose nodes are a pc and its caller, and totals for those that were an
+// The stacks that folded events named: a tree whose nodes are a pc and its caller, and accounts for those that were an
 // event's.
 //
 // One thread. 16 bytes a node and 4 for each of the places that find them. Node 0 is the empty stack.
 #pragma once
 
-#include "format/carried.hpp"
+#include "format/stack_accounts.hpp"
 #include "preload/fold/mapped_array.hpp"
 
 #include <bit>
 
 namespace leak::preload {
 
+struct HistoryGrid {
+    uint64_t origin;
+    unsigned tick_log2;
+    size_t most_points;
+};
+
 class StackTree {
 public:
     struct Node {
         uint32_t caller;
         uint32_t pc_id;
-        uint32_t totals; // number of its totals from 1; 0: no event had this stack
+        uint32_t account; // 0: no event had this stack
         uint32_t last_child;
     };
-    struct Totals {
-        format::CarriedStack numbers;
-        uint64_t live_bytes; // of heap blocks
-    };
+    using Accounts = format::StackAccounts<MappedArray>;
 
-    // Once. False: no memory.
-    [[nodiscard]] bool init() noexcept
+    // Once. history: as StackAccounts::begin() has it. False: no memory.
+    [[nodiscard]] bool init(const HistoryGrid& history) noexcept
     {
         nodes_.push_back({});
-        return !nodes_.out_of_memory() && rehash(kFewestPlaces);
+        accounts_.begin(history.origin, history.tick_log2, history.most_points);
+        return !out_of_memory() && rehash(kFewestPlaces);
     }
 
     [[nodiscard]] uint32_t child(uint32_t caller, uint32_t pc_id) noexcept
@@ -41,24 +45,23 @@ public:
     }
     [[nodiscard]] uint32_t caller(uint32_t node) const noexcept { return nodes_[node].caller; }
 
-    // Of a stack that an event has. Valid until the next call.
-    [[nodiscard]] Totals& totals_of(uint32_t node) noexcept
+    // Of a stack that an event has.
+    [[nodiscard]] uint32_t account_of(uint32_t node) noexcept
     {
-        uint32_t& number = nodes_[node].totals;
-        if (number == 0) {
-            totals_.push_back({});
-            if (totals_.out_of_memory()) return spare_;
-            number = static_cast<uint32_t>(totals_.size());
-        }
-        return totals_[number - 1];
+        uint32_t& account = nodes_[node].account;
+        if (account == 0) account = accounts_.open();
+        return account;
     }
-    [[nodiscard]] const Totals& totals_at(uint32_t number) const noexcept { return totals_[number - 1]; }
-    [[nodiscard]] size_t stacks() const noexcept { return totals_.size(); }
+    [[nodiscard]] Accounts& accounts() noexcept { return accounts_; }
+    [[nodiscard]] const Accounts& accounts() const noexcept { return accounts_; }
+    [[nodiscard]] size_t stacks() const noexcept { return accounts_.size() - Accounts::kFirstStack; }
 
     [[nodiscard]] const MappedArray<Node>& nodes() const noexcept { return nodes_; }
     [[nodiscard]] bool out_of_memory() const noexcept
     {
-        return nodes_.out_of_memory() || totals_.out_of_memory() || places_.out_of_memory();
+        bool is_out = nodes_.out_of_memory() || places_.out_of_memory();
+        accounts_.for_each_array([&](const auto& array) { is_out = is_out || array.out_of_memory(); });
+        return is_out;
     }
 
 private:
@@ -94,9 +97,8 @@ private:
     }
 
     MappedArray<Node> nodes_;
-    MappedArray<Totals> totals_;
+    Accounts accounts_;
     MappedArray<uint32_t> places_; // number of a node; 0: empty. Its size is a power of two
-    Totals spare_{};               // when there is no memory
 };
 
 } // namespace leak::preload

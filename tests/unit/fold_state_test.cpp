@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 using namespace leak;
@@ -46,7 +47,7 @@ public:
     {
         const auto thread = static_cast<uint32_t>(below(kThreads));
         TestEvent event;
-        event.stamp = stamp_ += 1 + below(50);
+        event.stamp = stamp_ += (1 + below(50)) << 16;
         event.kind = kind(thread);
         const bool is_range = is_mapping(event.kind) || is_unmapping(event.kind) || event.kind == unmap_undo;
         event.address = is_range ? 0x7f0000000000 + below(40) * kPage : 0x10000 + below(60) * 16;
@@ -123,6 +124,67 @@ void check_same(const ReplayResult& folded, const ReplayResult& whole)
     CHECK(folded.info.damage.empty());
 }
 
+// In every third program so few points that ticks must be joined.
+[[nodiscard]] preload::HistoryGrid history_of(unsigned seed)
+{
+    const unsigned tick_log2 = format::history_tick_log2(format::StampClock::monotonic_ns);
+    return {0, tick_log2, seed % 3 == 0 ? size_t{40} : size_t{1'000'000}};
+}
+
+void check_same(const analyzer::HistorySample& a, const analyzer::HistorySample& b)
+{
+    CHECK(a.at_ns == b.at_ns);
+    CHECK(a.live_bytes == b.live_bytes);
+    CHECK(a.live_blocks == b.live_blocks);
+    CHECK(a.allocated_bytes == b.allocated_bytes);
+    CHECK(a.events == b.events);
+}
+
+void check_same_account(const analyzer::StackAccounts& a, uint32_t one, const analyzer::StackAccounts& b,
+                        uint32_t other)
+{
+    using Totals = format::StackTotals;
+    const Totals& x = a.table()[one];
+    const Totals& y = b.table()[other];
+    for (uint64_t Totals::* number : {&Totals::allocations, &Totals::allocated_bytes, &Totals::releases,
+                                      &Totals::released_bytes, &Totals::temporary_allocations, &Totals::peak_bytes,
+                                      &Totals::live_blocks, &Totals::live_bytes})
+        CHECK(x.*number == y.*number);
+    const auto lifetimes = a.lifetimes(one);
+    const auto expected = b.lifetimes(other);
+    REQUIRE(lifetimes.size() == expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+        CHECK(lifetimes[i].from_ns == expected[i].from_ns);
+        CHECK(lifetimes[i].blocks == expected[i].blocks);
+    }
+    const auto samples = a.history(one);
+    const auto wanted = b.history(other);
+    REQUIRE(samples.size() == wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) check_same(samples[i], wanted[i]);
+}
+
+// Totals, lifetimes and history of the process and of each stack. The coarser history decides.
+void check_same_accounts(ReplayResult& folded, ReplayResult& whole)
+{
+    using Table = analyzer::StackAccounts::Table;
+    Table& a = folded.accounts.table();
+    Table& b = whole.accounts.table();
+    while (a.tick_log2() < b.tick_log2()) a.coarsen();
+    while (b.tick_log2() < a.tick_log2()) b.coarsen();
+    for (uint32_t account = 0; account < Table::kFirstStack; ++account)
+        check_same_account(folded.accounts, account, whole.accounts, account);
+    std::map<std::vector<uint64_t>, uint32_t> by_stack;
+    const auto pcs = [](const ReplayResult& result, size_t i) {
+        std::vector<uint64_t> addresses;
+        for (const analyzer::Pc& pc : result.stacks.frames(result.accounts.stack(i))) addresses.push_back(pc.address);
+        return addresses;
+    };
+    for (uint32_t i = 0; i < whole.accounts.stacks(); ++i) by_stack[pcs(whole, i)] = i + Table::kFirstStack;
+    REQUIRE(folded.accounts.stacks() == whole.accounts.stacks());
+    for (uint32_t i = 0; i < folded.accounts.stacks(); ++i)
+        check_same_account(folded.accounts, i + Table::kFirstStack, whole.accounts, by_stack.at(pcs(folded, i)));
+}
+
 void apply(FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
 {
     uint32_t stack = 0;
@@ -143,7 +205,7 @@ TEST_CASE("a trace that was folded anywhere says what the whole trace says")
         TraceBuilder whole;
         for (uint64_t address = 1; address <= 6; ++address) static_cast<void>(whole.pc(0x400000 + address));
         FoldState state;
-        REQUIRE(state.init(false));
+        REQUIRE(state.init(false, history_of(seed)));
         const uint64_t events = 500 + program.below(1500);
         const uint64_t folded = seed % 7 == 0 ? 0 : seed % 7 == 1 ? events : program.below(events);
         std::vector<std::byte> carried;
@@ -158,11 +220,12 @@ TEST_CASE("a trace that was folded anywhere says what the whole trace says")
             if (i + 1 == folded) carried = written(state);
             if (program.below(100) == 0) whole.flush(thread);
         }
-        const ReplayResult expected = replay(whole);
+        ReplayResult expected = replay(whole);
         if (folded == 0) carried = written(state);
         whole.carry(std::move(carried), stamp);
-        const ReplayResult result = replay(whole);
+        ReplayResult result = replay(whole);
         check_same(result, expected);
+        check_same_accounts(result, expected);
         CHECK(result.info.folded_ns == static_cast<int64_t>(stamp));
     }
 }
@@ -172,7 +235,7 @@ TEST_CASE("a damaged carried state is said, and the events behind it are still r
     TraceBuilder trace;
     trace.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
     FoldState state;
-    REQUIRE(state.init(false));
+    REQUIRE(state.init(false, history_of(0)));
     apply(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
     const std::vector<std::byte> sound = written(state);
     for (size_t cut = 0; cut < sound.size(); ++cut) {

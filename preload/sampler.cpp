@@ -1,0 +1,242 @@
+#include "preload/sampler.hpp"
+
+#include "format/checksum.hpp"
+#include "preload/own_thread.hpp"
+#include "preload/real.hpp"
+#include "preload/tracer.hpp"
+
+#include <cstring>
+#include <dlfcn.h>
+#include <gnu/libc-version.h>
+#include <malloc.h>
+#include <sys/resource.h>
+
+// False once the process has had a second thread (glibc 2.32). Only then does its malloc take locks.
+extern "C" __attribute__((weak)) char __libc_single_threaded;
+
+namespace leak::preload {
+
+using format::SampleRecord;
+using format::SamplesHeader;
+
+namespace {
+
+// What is asked once takes at most this share of the time.
+constexpr uint64_t kDearness = 200;
+
+[[nodiscard]] bool is_single_threaded() noexcept
+{
+    return &__libc_single_threaded != nullptr && __libc_single_threaded != 0;
+}
+
+[[nodiscard]] uint64_t now_ns() noexcept
+{
+    return os::clock_ns(CLOCK_MONOTONIC);
+}
+
+// Samples are denser at first.
+[[nodiscard]] uint64_t first_interval_ns() noexcept
+{
+    constexpr uint64_t kShare = 8;
+    return uint64_t{g_tracer.settings.tick_ms} * 1'000'000 / kShare;
+}
+
+// The number behind `text` up to the next non-digit, which it is moved to.
+[[nodiscard]] uint64_t take_number(const char*& text) noexcept
+{
+    while (*text == ' ') ++text;
+    uint64_t number = 0;
+    for (; *text >= '0' && *text <= '9'; ++text) number = number * 10 + static_cast<uint64_t>(*text - '0');
+    return number;
+}
+
+// statm: pages of size, resident, shared, ...
+void add_resident(SampleRecord& sample) noexcept
+{
+    char text[256] = {};
+    if (os::read_file("/proc/self/statm", text, sizeof text - 1) <= 0) return;
+    const char* at = text;
+    static_cast<void>(take_number(at));
+    sample.rss_bytes = take_number(at) * kPageBytes;
+    sample.known |= format::kSampleRss;
+}
+
+void add_faults(SampleRecord& sample) noexcept
+{
+    rusage usage{};
+    if (os::call(SYS_getrusage, RUSAGE_SELF, os::word(&usage)) != 0) return;
+    sample.minor_faults = static_cast<uint64_t>(usage.ru_minflt);
+    sample.major_faults = static_cast<uint64_t>(usage.ru_majflt);
+    sample.known |= format::kSampleFaults;
+}
+
+[[nodiscard]] uint64_t kilobytes_of(const char* text, const char* name) noexcept
+{
+    const char* at = std::strstr(text, name);
+    if (at == nullptr) return 0;
+    at += std::strlen(name);
+    return take_number(at) * 1024;
+}
+
+} // namespace
+
+void Sampler::start() noexcept
+{
+    if (g_tracer.settings.tick_ms == 0) return;
+    interval_ns_.store(first_interval_ns(), std::memory_order_relaxed);
+    has_thread_.store(true, std::memory_order_relaxed);
+    if (!start_own_thread(&Sampler::main, false)) has_thread_.store(false, std::memory_order_relaxed);
+}
+
+void Sampler::main() noexcept
+{
+    g_tracer.sampler.run();
+}
+
+void Sampler::run() noexcept
+{
+    settle_own_thread();
+    for (;;) {
+        if (!is_single_threaded())
+            take(true);
+        else if (wanted_.exchange(true, std::memory_order_relaxed))
+            take(false); // the host's thread did not come by
+        const uint64_t interval_ns = interval_ns_.load(std::memory_order_relaxed);
+        os::futex_wait(&never_, 0, static_cast<long>(interval_ns / 1'000'000 + 1));
+    }
+}
+
+bool Sampler::is_due() const noexcept
+{
+    const uint64_t tick_ms = g_tracer.settings.tick_ms;
+    return tick_ms != 0 && !has_thread_.load(std::memory_order_relaxed) && !g_tracer.settings.writer_thread &&
+           now_ns() >= next_ns_.load(std::memory_order_relaxed);
+}
+
+void Sampler::take_on_host() noexcept
+{
+    wanted_.store(false, std::memory_order_relaxed);
+    take(is_single_threaded());
+    next_ns_.store(now_ns() + interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+void Sampler::take_last(bool can_ask_allocator) noexcept
+{
+    // A program for which no sample was taken is not worth a slot.
+    if (header_ != nullptr) take(can_ask_allocator && is_single_threaded());
+}
+
+void Sampler::take(bool ask_allocator) noexcept
+{
+    if (!g_tracer.is_recording() || !lock_.try_lock()) return;
+    if (has_room()) {
+        SampleRecord sample{};
+        sample.stamp = g_tracer.now();
+        add_resident(sample);
+        add_faults(sample);
+        add_rollup(sample);
+        if (ask_allocator) add_allocator(sample);
+        append(sample);
+    }
+    lock_.unlock();
+}
+
+SampleRecord* Sampler::samples(uint32_t half) const noexcept
+{
+    return reinterpret_cast<SampleRecord*>(header_ + 1) + size_t{half} * header_->capacity;
+}
+
+bool Sampler::has_room() noexcept
+{
+    if (header_ == nullptr) {
+        interval_ns_.store(first_interval_ns(), std::memory_order_relaxed);
+        const Slot slot = g_tracer.new_slot(format::SlotKind::samples);
+        if (!slot) return false;
+        header_ = &slot.body<SamplesHeader>();
+        count_ = 0;
+    }
+    if (count_ == header_->capacity) join_pairs();
+    return true;
+}
+
+// The room is full: every second sample goes on in the other half, and they come half as often from now on.
+void Sampler::join_pairs() noexcept
+{
+    const uint32_t from = header_->current;
+    const uint32_t to = 1 - from;
+    std::memset(samples(to), 0, sizeof(SampleRecord) * header_->capacity);
+    count_ /= 2;
+    for (uint32_t i = 0; i < count_; ++i) samples(to)[i] = samples(from)[2 * i + 1];
+    std::atomic_ref(header_->current).store(to, std::memory_order_release);
+    interval_ns_.store(2 * interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+void Sampler::append(SampleRecord& sample) noexcept
+{
+    sample.checksum = format::checksum(&sample, offsetof(SampleRecord, checksum));
+    SampleRecord& place = samples(header_->current)[count_++];
+    constexpr size_t kStamp = sizeof sample.stamp;
+    std::memcpy(reinterpret_cast<std::byte*>(&place) + kStamp, reinterpret_cast<std::byte*>(&sample) + kStamp,
+                sizeof sample - kStamp);
+    std::atomic_ref(place.stamp).store(sample.stamp, std::memory_order_release);
+}
+
+// The kernel goes through all page tables for it.
+void Sampler::add_rollup(SampleRecord& sample) noexcept
+{
+    const uint64_t begin = now_ns();
+    if (begin < next_rollup_ns_) return;
+    char text[2048] = {};
+    if (os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0) {
+        sample.pss_bytes = kilobytes_of(text, "\nPss:");
+        sample.swap_bytes = kilobytes_of(text, "\nSwap:");
+        sample.anonymous_bytes = kilobytes_of(text, "\nAnonymous:");
+        sample.known |= format::kSampleRollup;
+    }
+    const uint64_t end = now_ns();
+    next_rollup_ns_ = end + (end - begin) * kDearness;
+}
+
+void Sampler::add_allocator(SampleRecord& sample) noexcept
+{
+    const uint64_t begin = now_ns();
+    if (begin < next_allocator_ns_ || !allocator_is_glibc()) return;
+    const struct mallinfo2 figures = ::mallinfo2();
+    sample.arena_bytes = figures.arena;
+    sample.mmapped_bytes = figures.hblkhd;
+    sample.used_bytes = figures.uordblks;
+    sample.free_bytes = figures.fordblks;
+    sample.top_bytes = figures.keepcost;
+    sample.known |= format::kSampleAllocator;
+    const uint64_t end = now_ns();
+    next_allocator_ns_ = end + (end - begin) * kDearness;
+}
+
+// Whether malloc and mallinfo2 are the ones of libc itself.
+bool Sampler::allocator_is_glibc() noexcept
+{
+    if (allocator_ == AllocatorState::unknown) {
+        dl_find_object functions[3]{};
+        void* const addresses[] = {reinterpret_cast<void*>(real().malloc), reinterpret_cast<void*>(&::mallinfo2),
+                                   reinterpret_cast<void*>(&::gnu_get_libc_version)};
+        bool same = true;
+        for (size_t i = 0; i < 3; ++i)
+            same = same && _dl_find_object(addresses[i], &functions[i]) == 0 &&
+                   functions[i].dlfo_link_map == functions[0].dlfo_link_map;
+        allocator_ = same ? AllocatorState::glibc : AllocatorState::other;
+    }
+    return allocator_ == AllocatorState::glibc;
+}
+
+void Sampler::reset() noexcept
+{
+    lock_.reset();
+    header_ = nullptr;
+    count_ = 0;
+    next_rollup_ns_ = next_allocator_ns_ = 0;
+    next_ns_.store(0, std::memory_order_relaxed);
+    has_thread_.store(false, std::memory_order_relaxed);
+    wanted_.store(false, std::memory_order_relaxed);
+}
+
+} // namespace leak::preload

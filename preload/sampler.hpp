@@ -1,0 +1,63 @@
+// Samples what the kernel charges the process and what its allocator holds, now and then, into a slot of the file.
+//
+// A thread of its own, started with the writer: what it asks may take long (a large address space) or wait for locks of
+// the host's allocator, and nothing waits for it. In a process of one thread glibc's malloc takes no locks; there the
+// allocator is asked on that thread, when it comes by. Without a writer thread (LEAK_WRITER=inline) host threads do all
+// of it. What asking costs is measured, and asked again so late that it stays below a hundredth of the time.
+#pragma once
+
+#include "format/layout.hpp"
+#include "preload/lock.hpp"
+
+#include <atomic>
+#include <cstdint>
+
+namespace leak::preload {
+
+class Sampler {
+public:
+    // On the writer thread.
+    void start() noexcept;
+
+    // On a host thread that holds no lock and is in no signal handler's event.
+    void pass_by() noexcept
+    {
+        if (wanted_.load(std::memory_order_relaxed) || is_due()) take_on_host();
+    }
+    // The process is about to end. can_ask_allocator: nobody can be inside it.
+    void take_last(bool can_ask_allocator) noexcept;
+
+    // In a forked child.
+    void reset() noexcept;
+
+private:
+    enum class AllocatorState : uint32_t { unknown, glibc, other };
+
+    static void main() noexcept;
+    void run() noexcept;
+    [[nodiscard]] bool is_due() const noexcept;
+    void take_on_host() noexcept;
+    void take(bool ask_allocator) noexcept;
+    [[nodiscard]] bool has_room() noexcept;
+    void append(format::SampleRecord& sample) noexcept;
+    void join_pairs() noexcept;
+    void add_rollup(format::SampleRecord& sample) noexcept;
+    void add_allocator(format::SampleRecord& sample) noexcept;
+    [[nodiscard]] bool allocator_is_glibc() noexcept;
+    [[nodiscard]] format::SampleRecord* samples(uint32_t half) const noexcept;
+
+    Lock lock_; // of what follows
+    format::SamplesHeader* header_ = nullptr;
+    uint32_t count_ = 0;
+    uint64_t next_rollup_ns_ = 0;
+    uint64_t next_allocator_ns_ = 0;
+    AllocatorState allocator_ = AllocatorState::unknown;
+
+    std::atomic<uint64_t> interval_ns_{0};
+    std::atomic<uint64_t> next_ns_{0}; // CLOCK_MONOTONIC; where there is no thread
+    std::atomic<bool> has_thread_{false};
+    std::atomic<bool> wanted_{false}; // the thread wants the host's only thread to take one
+    uint32_t never_ = 0;              // a futex that nobody wakes: to wait
+};
+
+} // namespace leak::preload
