@@ -153,7 +153,7 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
     drains.unlock();
     file.ring().unlock();
     writer.reset();
-    sampler.reset();
+    sampler.unlock();
     sampling.unlock();
     // The event of each hook that was interrupted.
     lost_early_.fetch_add(t_local.level, std::memory_order_relaxed);
@@ -172,6 +172,7 @@ void Tracer::settle_as_child() noexcept
     pool.reset();
     drains.reset();
     folder.reset();
+    sampler.reset();
     pcs.reset();
     closing_.store(0, std::memory_order_relaxed);
     if (!settings.children)

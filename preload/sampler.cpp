@@ -230,7 +230,6 @@ bool Sampler::allocator_is_glibc() noexcept
 
 void Sampler::reset() noexcept
 {
-    lock_.reset();
     header_ = nullptr;
     count_ = 0;
     next_rollup_ns_ = next_allocator_ns_ = 0;

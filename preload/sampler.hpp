@@ -27,7 +27,8 @@ public:
     // The process is about to end. can_ask_allocator: nobody can be inside it.
     void take_last(bool can_ask_allocator) noexcept;
 
-    // In a forked child.
+    // In a forked child; reset() when no hook is using it.
+    void unlock() noexcept { lock_.reset(); }
     void reset() noexcept;
 
 private:

@@ -59,7 +59,7 @@ Timeline make_timeline(const ReplayResult& trace, Symbolizer& symbolizer, size_t
         for (const uint32_t account : site.accounts) curves.push_back(trace.accounts.history(account));
         curve.samples = sum(curves);
         cap(curve.samples, timeline.end_ns);
-        for (const HistorySample& sample : curve.samples) curve.peak_bytes = std::max(curve.peak_bytes, sample.live_bytes);
+        curve.peak_bytes = site.peak_bytes;
     }
     return timeline;
 }

@@ -14,7 +14,7 @@ namespace leak::analyzer {
 
 struct StackCurve {
     std::vector<Frame> frames;
-    uint64_t peak_bytes = 0; // of the samples
+    uint64_t peak_bytes = 0; // at any time; the samples are of ticks' ends
     std::vector<HistorySample> samples;
 };
 
