@@ -1,7 +1,7 @@
 // What a wrapped trace says is what the same trace says that has not wrapped: random events, folded up to any of them,
 // against a replay of all.
 #include "analyzer/decode/carried.hpp"
-#include "preload/fold/fold_state.hpp"
+#include "tests/unit/fold_helpers.hpp"
 #include "tests/unit/replay_helpers.hpp"
 
 #include <doctest/doctest.h>
@@ -12,7 +12,6 @@
 using namespace leak;
 using namespace leak::test;
 using analyzer::ReplayResult;
-using preload::FoldEvent;
 using preload::FoldState;
 using enum format::EventKind;
 
@@ -20,21 +19,6 @@ namespace {
 
 constexpr uint32_t kThreads = 3;
 constexpr uint64_t kPage = 4096;
-
-struct Sink {
-    std::vector<std::byte> bytes;
-    void part(std::span<const std::byte> part) { bytes.insert(bytes.end(), part.begin(), part.end()); }
-};
-
-[[nodiscard]] std::vector<std::byte> written(FoldState& state)
-{
-    Sink sink;
-    std::vector<std::byte> buffer(format::kMaxCarriedPartBytes + 64);
-    format::CarriedEncoder encoder(buffer, sink);
-    state.write(encoder);
-    REQUIRE_FALSE(state.out_of_memory());
-    return sink.bytes;
-}
 
 // A program that does what it likes with few addresses, right or wrong: releases of what is not there, blocks at
 // addresses that were not released, reallocs that fail, ranges that overlap.
@@ -123,16 +107,6 @@ void check_same(const ReplayResult& folded, const ReplayResult& whole)
     CHECK(folded.info.damage.empty());
 }
 
-void apply(FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
-{
-    uint32_t stack = 0;
-    for (const uint32_t pc : event.stack) stack = state.stacks().child(stack, pc);
-    const uint32_t stream = state.stream_of(thread, 0);
-    state.apply(
-        {event.kind, event.extra, event.truncated, event.stamp, event.address, event.size, stack, thread, stream});
-    std::tie(state.stream(stream).sequence, state.stream(stream).events) = trace.position(thread);
-}
-
 } // namespace
 
 TEST_CASE("a trace that was folded anywhere says what the whole trace says")
@@ -152,7 +126,7 @@ TEST_CASE("a trace that was folded anywhere says what the whole trace says")
             const auto [thread, event] = program.next();
             whole.event(thread, event);
             if (i < folded) {
-                apply(state, thread, event, whole);
+                fold(state, thread, event, whole);
                 stamp = event.stamp;
             }
             if (i + 1 == folded) carried = written(state);
@@ -173,7 +147,7 @@ TEST_CASE("a damaged carried state is said, and the events behind it are still r
     trace.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
     FoldState state;
     REQUIRE(state.init(false));
-    apply(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
+    fold(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
     const std::vector<std::byte> sound = written(state);
     for (size_t cut = 0; cut < sound.size(); ++cut) {
         TraceBuilder damaged;
