@@ -242,7 +242,7 @@ TraceContents open_trace(const std::filesystem::path& path)
     trace.pcs.finish(trace.modules.size(), trace.damage);
     trace.carried = read_carried(trace.file, trace.header, std::move(found.carried), trace.damage);
     trace.samples = process_samples(std::move(found.samples), trace.clock);
-    if (trace.carried) trace.info.folded_ns = trace.clock.to_ns(trace.carried->stamp);
+    if (const auto reference = carried_ref(trace.header)) trace.info.folded_ns = trace.clock.to_ns(reference->stamp);
     StreamBuilder(trace).build(found.buffers);
     complete_threads(trace);
     count_slot_events(trace, found.buffers);

@@ -2,7 +2,9 @@
 """Measures what capture costs and prints one table; --json FILE writes the figures too.
 
 Every figure is a ratio of runs made side by side: each round runs the program untraced, under libleak.so and, where
-installed, under `heaptrack -r` (capture alone), and the medians of the rounds are compared.
+installed, under `heaptrack -r` (capture alone), and the medians of the rounds are compared. Folding is measured on
+whole runs, as what a ring that wraps adds to the writer's CPU time: a loop over FoldState alone would leave out the
+decoding, which is most of it.
 """
 
 import argparse
@@ -64,6 +66,8 @@ class Run:
             environment |= {"LD_PRELOAD": str(LIBRARY), "LEAK_OUT": f"{output}/%e.%p.zst", **(settings or {})}
         elif tool == "heaptrack":
             command = [HEAPTRACK, "-r", "-o", f"{output}/trace", *command]
+        elif tool == "heaptrack, interpreted":
+            command = [HEAPTRACK, "-o", f"{output}/trace", *command]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.monotonic()
         done = subprocess.run([str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True)
@@ -193,6 +197,58 @@ class Bench:
                 figures["heaptrack_bytes"] = Run(command, "heaptrack", self.folder, None, env).bytes / allocations
             self.row(f"{name}: file bytes an allocation", goal, **figures)
 
+        self.pair_bytes()
+
+    def pair_bytes(self):
+        """All events kept, against what heaptrack keeps when it has interpreted them."""
+        pairs = 2_000_000
+        command = [PROGRAMS / "storm", pairs, 16]
+        figures = {"bytes": Run(command, "leakan", self.folder, {"LEAK_RING": "0"}).bytes / pairs}
+        if HEAPTRACK:
+            figures["heaptrack_bytes"] = Run(command, "heaptrack, interpreted", self.folder).bytes / pairs
+            figures["ratio"] = figures["bytes"] / figures["heaptrack_bytes"]
+        self.row("storm, depth 16: file bytes a pair, unbounded", "", **figures)
+
+    def ring(self):
+        """What it adds that old events are folded: a ring that wraps against a file that grows, run by run in turn."""
+        pairs = 2_000_000
+        unbounded, wrapping = {"LEAK_RING": "0"}, {"LEAK_RING": "8M"}
+        for threads in (1, 2):
+            command = [PROGRAMS / "storm", pairs, 16, threads]
+            runs = {"untraced": [], "unbounded": [], "wrapping": []}
+            for _ in range(max(self.rounds, 5)):
+                for name, tool, settings in (("untraced", "untraced", None), ("unbounded", "leakan", unbounded),
+                                             ("wrapping", "leakan", wrapping)):
+                    run = Run(command, tool, self.folder, settings)
+                    run.ns = float(re.search(r"ns/pair ([\d.]+)", run.stderr)[1])
+                    if name != "untraced":
+                        run.info = self.info(run)
+                    runs[name].append(run)
+                wrapped = runs["wrapping"][-1]
+                wrapped.folded = sum(wrapped.info["events"].values()) - self.events_kept(wrapped)
+            ns = {name: statistics.median(run.ns for run in column) for name, column in runs.items()}
+            added = {name: ns[name] - ns["untraced"] for name in ("unbounded", "wrapping")}
+            self.row(f"storm, ring of 8 MiB that wraps, {threads} thread{'s' * (threads > 1)}, a pair", "<= 1.25",
+                     untraced_ns=ns["untraced"], unbounded_added_ns=added["unbounded"],
+                     added_ns=added["wrapping"], ratio=added["wrapping"] / added["unbounded"])
+            # All that folding takes: reading, decompressing, decoding, the merge, the state, and writing it.
+            writer = {name: statistics.median(run.info["process"]["writer_cpu_ns"] for run in column)
+                      for name, column in runs.items() if name != "untraced"}
+            folded = statistics.median(run.folded for run in runs["wrapping"])
+            self.row(f"folding, {threads} thread{'s' * (threads > 1)}: of the writer's CPU time", "",
+                     events_per_s=folded / (writer["wrapping"] - writer["unbounded"]) * 1e9, events=folded,
+                     writer_s=writer["wrapping"] / 1e9, unbounded_writer_s=writer["unbounded"] / 1e9)
+
+    @staticmethod
+    def info(run):
+        return json.loads(subprocess.run([LEAKAN, "info", "--format", "json", run.traces[0]], capture_output=True,
+                                         text=True, check=True).stdout)
+
+    @staticmethod
+    def events_kept(run):
+        with subprocess.Popen([LEAKAN, "dump", run.traces[0]], stdout=subprocess.PIPE) as dump:
+            return sum(1 for line in dump.stdout if not line.startswith(b"#"))
+
     def stages(self):
         pairs = 2_000_000
         measure = lambda run: float(run.stdout)
@@ -212,9 +268,7 @@ class Bench:
         self.row("the same by frame pointers", "", added_ns=pair["fp"] - pair["depth 1"])
         self.row("the same by libunwind", "", added_ns=pair["libunwind"] - pair["depth 1"])
         run = Run([PROGRAMS / "calls", pairs, "pair"], "leakan", self.folder)
-        info = json.loads(subprocess.run([LEAKAN, "info", "--format", "json", run.traces[0]], capture_output=True,
-                                         text=True, check=True).stdout)
-        self.row("stage: compress (writer's CPU), a pair", "", ns=info["process"]["writer_cpu_ns"] / pairs)
+        self.row("stage: compress (writer's CPU), a pair", "", ns=self.info(run)["process"]["writer_cpu_ns"] / pairs)
         for kind in ("malloc", "free", "realloc"):
             self.row(f"{kind} alone", "", untraced_ns=kinds[kind]["untraced"],
                      stopped_added_ns=kinds[kind]["stopped"] - kinds[kind]["untraced"],
@@ -231,7 +285,7 @@ class Bench:
                      longest_us=run["longest_us"], preempted=run["preempted"])
 
 
-CASES = ("storm", "programs", "redis", "file_bytes", "stages", "latency")
+CASES = ("storm", "ring", "programs", "redis", "file_bytes", "stages", "latency")
 
 
 def main():

@@ -53,6 +53,7 @@ class Result(unittest.TextTestResult):
 
 
 def load(path):
+    sys.path.insert(0, str(pathlib.Path(path).resolve().parent))  # what the tests of a folder share
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

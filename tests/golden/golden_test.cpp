@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -130,7 +131,7 @@ TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gon
 TEST_CASE("the same events give the same answers in every version")
 {
     const ReplayResult old = replay("v1.0.zst");
-    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst"}) {
+    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst"}) {
         CAPTURE(name);
         const ReplayResult result = replay(name);
         CHECK(result.info.damage.empty());
@@ -158,6 +159,113 @@ TEST_CASE("v3.0, a raw buffer that somebody has written into: what can't be read
     CHECK(lines_of(result.info.damage) == std::vector<std::string>{"32768: unknown event kind (69)"});
     CHECK(events_of(result.totals) == 326 - 69);
     CHECK_FALSE(result.info.complete);
+}
+
+namespace {
+
+// Everything that was counted, and each block that is left, are the same.
+void check_same_answers(const ReplayResult& result, const ReplayResult& whole)
+{
+    CHECK(std::ranges::equal(result.totals.events_by_kind, whole.totals.events_by_kind));
+    CHECK(result.totals.allocations == whole.totals.allocations);
+    CHECK(result.totals.releases == whole.totals.releases);
+    CHECK(result.totals.allocated_bytes == whole.totals.allocated_bytes);
+    CHECK(result.totals.peak_bytes == whole.totals.peak_bytes);
+    CHECK(result.totals.peak_ns == whole.totals.peak_ns);
+    CHECK(result.totals.temporary_allocations == whole.totals.temporary_allocations);
+    CHECK(result.totals.unmatched_releases == whole.totals.unmatched_releases);
+    CHECK(result.totals.replaced_blocks == whole.totals.replaced_blocks);
+    CHECK(result.totals.mismatches == whole.totals.mismatches);
+    CHECK(result.totals.mapped_bytes == whole.totals.mapped_bytes);
+    CHECK(result.totals.stacks == whole.totals.stacks);
+    const auto check_blocks = [&](const std::vector<LiveBlock>& blocks, const std::vector<LiveBlock>& expected) {
+        REQUIRE(blocks.size() == expected.size());
+        for (size_t i = 0; i < blocks.size(); ++i) {
+            CHECK(blocks[i].address == expected[i].address);
+            CHECK(blocks[i].bytes == expected[i].bytes);
+            CHECK(blocks[i].allocated_ns == expected[i].allocated_ns);
+            CHECK(blocks[i].thread == expected[i].thread);
+            CHECK(result.stacks.frames(blocks[i].stack) == whole.stacks.frames(expected[i].stack));
+        }
+    };
+    check_blocks(result.unfreed, whole.unfreed);
+    check_blocks(result.mapped, whole.mapped);
+}
+
+} // namespace
+
+TEST_CASE("v3.2, wrapped: folded events are worth what they were")
+{
+    const ReplayResult whole = replay("v3.2.zst");
+    const ReplayResult result = replay("v3.2-wrapped.zst");
+    CHECK(result.info.damage.empty());
+    CHECK(result.info.complete);
+    CHECK(result.info.gap_events == 0);
+    CHECK(result.info.folded_ns == 20'050);
+    CHECK(result.info.ring_bytes == 8 << 20);
+    CHECK_FALSE(whole.info.folded_ns.has_value());
+    check_same_answers(result, whole);
+    const auto history = result.accounts.history(StackAccounts::Table::kHeap);
+    CHECK(history.back().live_bytes == whole.accounts.history(StackAccounts::Table::kHeap).back().live_bytes);
+
+    const LiveBlock& first = result.unfreed.front(); // long before the fold
+    CHECK(first.address == 0x20200);
+    CHECK(first.allocated_ns == 3040);
+}
+
+TEST_CASE("v3.1, wrapped: without a history")
+{
+    const ReplayResult result = replay("v3.1-wrapped.zst");
+    CHECK(result.info.damage.empty());
+    check_same_answers(result, replay("v3.1.zst"));
+}
+
+TEST_CASE("v3.2, wrapped, one bit flipped in the carried state: said, and all events that are there are read")
+{
+    const ReplayResult result = replay("v3.2-wrapped-damaged.zst");
+    CHECK(lines_of(result.info.damage) ==
+          std::vector<std::string>{"131136: a part of the carried state can't be read: Data corruption detected (0)",
+                                   "65600: thread 0: 1 event buffer(s) before this one are missing (0)",
+                                   "65816: thread 1: 1 event buffer(s) before this one are missing (0)"});
+    CHECK(events_of(result.totals) == 326 - 42 - 41);
+    CHECK_FALSE(result.info.complete);
+}
+
+TEST_CASE("v3.2, killed: what was in raw buffers is there, and what is there twice counts once")
+{
+    const ReplayResult result = replay("v3.2-killed.zst");
+    CHECK(result.info.damage.empty());
+    CHECK(result.info.gap_events == 0);
+    CHECK_FALSE(result.info.complete);
+    CHECK_FALSE(result.info.still_running);
+    check_same_answers(result, replay("v3.2.zst"));
+}
+
+TEST_CASE("v3.2, cut in a chunk: the gap is counted and the buffers that are gone are named")
+{
+    const ReplayResult result = replay("v3.2-truncated.zst");
+    CHECK(lines_of(result.info.damage) ==
+          std::vector<std::string>{"66144: the file ends inside an event chunk (101)",
+                                   "66300: the file was cut: 1 of its 2 slots are whole (0)",
+                                   "32768: thread 0: 1 event buffer(s) before this one are missing (0)",
+                                   "49152: thread 1: 1 event buffer(s) before this one are missing (0)"});
+    CHECK(result.info.gap_events == 101);
+    CHECK(events_of(result.totals) == 326 - 101 - 40);
+    CHECK_FALSE(result.info.complete);
+}
+
+TEST_CASE("v3.2, one bit flipped in a chunk, or in a raw buffer: its events are a gap, the others are read")
+{
+    const ReplayResult chunk = replay("v3.2-damaged.zst");
+    CHECK(lines_of(chunk.info.damage) ==
+          std::vector<std::string>{
+              "65600: an event chunk can't be decompressed: Restored data doesn't match checksum (42)"});
+    CHECK(chunk.info.gap_events == 42);
+    CHECK(events_of(chunk.totals) == 326 - 42);
+    CHECK_FALSE(chunk.info.complete);
+    const ReplayResult raw = replay("v3.2-flipped.zst");
+    CHECK(lines_of(raw.info.damage) == std::vector<std::string>{"32768: unknown event kind (69)"});
+    CHECK(events_of(raw.totals) == 326 - 69);
 }
 
 TEST_CASE("files that are no traces of this version are refused with a line that helps")

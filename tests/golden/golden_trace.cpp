@@ -1,11 +1,15 @@
 #include "tests/golden/golden_trace.hpp"
 
+#include "tests/unit/fold_helpers.hpp"
+
 namespace leak::test {
 
 using enum leak::format::EventKind;
 using leak::format::RecordType;
 
 namespace {
+
+using AddEvent = std::function<void(uint32_t thread, const TestEvent& event)>;
 
 void add_journal(TraceBuilder& trace)
 {
@@ -22,7 +26,7 @@ void add_journal(TraceBuilder& trace)
 }
 
 // Each family allocates and frees; then the forms of realloc and of mappings.
-void add_every_kind(TraceBuilder& trace, const std::vector<uint32_t>& pcs)
+void add_every_kind(const AddEvent& add, const std::vector<uint32_t>& pcs)
 {
     const std::pair<format::EventKind, format::EventKind> families[] = {{malloc_, free_},
                                                                         {calloc_, free_},
@@ -39,52 +43,78 @@ void add_every_kind(TraceBuilder& trace, const std::vector<uint32_t>& pcs)
     uint64_t stamp = 1000;
     for (const auto& [allocate, release] : families) {
         const uint8_t extra = format::has_stack(allocate) && allocate >= posix_memalign_ ? uint8_t{6} : uint8_t{0};
-        trace.event(0,
-                    {.kind = allocate, .stamp = stamp, .address = 0x10000, .size = 100, .stack = pcs, .extra = extra});
-        trace.event(0, {.kind = release, .stamp = stamp + 10, .address = 0x10000});
+        add(0, {.kind = allocate, .stamp = stamp, .address = 0x10000, .size = 100, .stack = pcs, .extra = extra});
+        add(0, {.kind = release, .stamp = stamp + 10, .address = 0x10000});
         stamp += 100;
     }
-    trace.event(0, {.kind = malloc_, .stamp = 3000, .address = 0x20000, .size = 10});
-    trace.event(0, {.kind = realloc_release, .stamp = 3010, .address = 0x20000});
-    trace.event(0, {.kind = realloc_, .stamp = 3020, .address = 0x20100, .size = 20});
-    trace.event(0, {.kind = realloc_release, .stamp = 3030, .address = 0x20100});
-    trace.event(0, {.kind = reallocarray_, .stamp = 3040, .address = 0x20200, .size = 40}); // unfreed
-    trace.event(0, {.kind = realloc_release, .stamp = 3050, .address = 0x20200});
-    trace.event(0, {.kind = realloc_undo, .stamp = 3060, .address = 0x20200});
-    trace.event(0, {.kind = mmap_, .stamp = 4000, .address = 0x100000, .size = 0x4000, .stack = pcs, .extra = 0x03});
-    trace.event(0, {.kind = munmap_, .stamp = 4010, .address = 0x101000, .size = 0x1000});
-    trace.event(0, {.kind = mremap_release, .stamp = 4020, .address = 0x102000, .size = 0x2000});
-    trace.event(0, {.kind = mremap_, .stamp = 4030, .address = 0x200000, .size = 0x8000, .stack = pcs});
-    trace.event(0, {.kind = munmap_, .stamp = 4040, .address = 0x100000, .size = 0x1000});
-    trace.event(0, {.kind = unmap_undo, .stamp = 4050, .address = 0x100000});
+    add(0, {.kind = malloc_, .stamp = 3000, .address = 0x20000, .size = 10});
+    add(0, {.kind = realloc_release, .stamp = 3010, .address = 0x20000});
+    add(0, {.kind = realloc_, .stamp = 3020, .address = 0x20100, .size = 20});
+    add(0, {.kind = realloc_release, .stamp = 3030, .address = 0x20100});
+    add(0, {.kind = reallocarray_, .stamp = 3040, .address = 0x20200, .size = 40}); // unfreed
+    add(0, {.kind = realloc_release, .stamp = 3050, .address = 0x20200});
+    add(0, {.kind = realloc_undo, .stamp = 3060, .address = 0x20200});
+    add(0, {.kind = mmap_, .stamp = 4000, .address = 0x100000, .size = 0x4000, .stack = pcs, .extra = 0x03});
+    add(0, {.kind = munmap_, .stamp = 4010, .address = 0x101000, .size = 0x1000});
+    add(0, {.kind = mremap_release, .stamp = 4020, .address = 0x102000, .size = 0x2000});
+    add(0, {.kind = mremap_, .stamp = 4030, .address = 0x200000, .size = 0x8000, .stack = pcs});
+    add(0, {.kind = munmap_, .stamp = 4040, .address = 0x100000, .size = 0x1000});
+    add(0, {.kind = unmap_undo, .stamp = 4050, .address = 0x100000});
 }
 
 } // namespace
 
-TraceBuilder golden_trace(TraceLayout layout)
+TraceBuilder golden_trace(TraceLayout layout, const AfterEvent& after_event)
 {
     TraceBuilder trace(layout);
+    const AddEvent add = [&](uint32_t thread, const TestEvent& event) {
+        trace.event(thread, event);
+        if (after_event) after_event(trace, thread, event);
+    };
     add_journal(trace);
     const std::vector<uint32_t> pcs = {trace.pc(0x401000, 1), trace.pc(0x402000, 1), trace.pc(0x7f0000001000, 2)};
-    add_every_kind(trace, pcs);
+    add_every_kind(add, pcs);
     // A mismatch, an unmatched release, a replaced block.
-    trace.event(0, {.kind = new_, .stamp = 5000, .address = 0x30000, .size = 64, .stack = pcs});
-    trace.event(0, {.kind = free_, .stamp = 5010, .address = 0x30000});
-    trace.event(0, {.kind = free_, .stamp = 5020, .address = 0x31000});
-    trace.event(0, {.kind = malloc_, .stamp = 5030, .address = 0x32000, .size = 8});
-    trace.event(0, {.kind = malloc_, .stamp = 5040, .address = 0x32000, .size = 16}); // unfreed
+    add(0, {.kind = new_, .stamp = 5000, .address = 0x30000, .size = 64, .stack = pcs});
+    add(0, {.kind = free_, .stamp = 5010, .address = 0x30000});
+    add(0, {.kind = free_, .stamp = 5020, .address = 0x31000});
+    add(0, {.kind = malloc_, .stamp = 5030, .address = 0x32000, .size = 8});
+    add(0, {.kind = malloc_, .stamp = 5040, .address = 0x32000, .size = 16}); // unfreed
     trace.flush(0);
     // One thread allocates, the other frees two of three.
     for (uint64_t i = 0; i < 170; ++i) {
         const uint64_t stamp = 10'000 + i * 100;
         const std::vector<uint32_t> stack(pcs.begin(), pcs.begin() + 1 + static_cast<std::ptrdiff_t>(i % 3));
-        trace.event(0,
-                    {.kind = malloc_, .stamp = stamp, .address = 0x40000 + i * 64, .size = 32 + i % 3, .stack = stack});
-        if (i % 3 != 2) trace.event(1, {.kind = free_, .stamp = stamp + 50, .address = 0x40000 + i * 64});
+        add(0, {.kind = malloc_, .stamp = stamp, .address = 0x40000 + i * 64, .size = 32 + i % 3, .stack = stack});
+        if (i % 3 != 2) add(1, {.kind = free_, .stamp = stamp + 50, .address = 0x40000 + i * 64});
         if (i == 60 || i == 120) trace.flush(1);
         if (i == 100) trace.flush(0);
     }
     return trace;
+}
+
+TraceBuilder wrapped_golden_trace(TraceLayout layout)
+{
+    constexpr uint64_t kLastFolded = 20'050;
+    preload::FoldState state;
+    if (!state.init(false, history_grid())) throw std::logic_error("no memory");
+    TraceBuilder wrapped = golden_trace(layout, [&](TraceBuilder& trace, uint32_t thread, const TestEvent& event) {
+        if (event.stamp > kLastFolded) return;
+        fold(state, thread, event, trace);
+        if (event.stamp == kLastFolded) trace.drop_chunks();
+    });
+    wrapped.carry(written(state), kLastFolded);
+    return wrapped;
+}
+
+TraceBuilder killed_golden_trace(TraceLayout layout)
+{
+    constexpr uint64_t kAfterFlushOfBoth = 20'100;
+    TraceBuilder killed = golden_trace(layout, [&](TraceBuilder& trace, uint32_t, const TestEvent& event) {
+        if (event.stamp == kAfterFlushOfBoth) trace.keep_flushed_raw = true;
+    });
+    killed.header.end_state = format::EndState::open;
+    return killed;
 }
 
 } // namespace leak::test

@@ -1,12 +1,17 @@
-// Writes the golden files of the current format version into a directory. Run by hand when a version is made; the files
-// are checked in, and tests read those.
+// Writes the golden files of the current format version, which is in their names, into a directory. Run by hand when a
+// version is made; the files are checked in, and tests read those.
+//   ninja -C build tests/golden/make_golden && build/tests/golden/make_golden tests/golden
 #include "tests/golden/golden_trace.hpp"
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
+
+using namespace leak;
 
 namespace {
 
@@ -18,13 +23,42 @@ void write(const std::filesystem::path& path, Bytes bytes)
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
 }
 
-void write_broken(const std::filesystem::path& directory)
+std::byte* first_raw_buffer(std::vector<std::byte>& image)
 {
-    using namespace leak;
+    return image.data() + test::TraceLayout::compact().raw_at;
+}
+
+// The first frame of a slot, which is not the first one.
+std::byte* slot_body(std::vector<std::byte>& image, size_t slot)
+{
+    return image.data() + slot * test::TraceLayout::compact().slot_bytes + sizeof(format::SlotHeader);
+}
+
+void write_broken(const std::filesystem::path& directory, const std::string& version)
+{
     auto image = test::golden_trace(test::TraceLayout::compact()).image();
-    auto* const raw = image.data() + test::TraceLayout::compact().raw_at;
-    raw[sizeof(format::RawBufferHeader)] = std::byte{0}; // of the first row, which is no kind of event any more
-    write(directory / "v3.0-flipped.zst", image);
+    const auto whole = image;
+    first_raw_buffer(image)[sizeof(format::RawBufferHeader)] =
+        std::byte{0}; // the first row is no kind of event any more
+    write(directory / (version + "-flipped.zst"), image);
+
+    image = whole;
+    slot_body(image, 1)[sizeof(format::EventChunkHeader) + 40] ^= std::byte{0x10};
+    write(directory / (version + "-damaged.zst"), image);
+
+    constexpr size_t kInTheThirdChunk = 700;
+    const auto cut = static_cast<size_t>(slot_body(image, 1) - image.data()) + kInTheThirdChunk;
+    write(directory / (version + "-truncated.zst"), Bytes(whole).first(cut));
+
+    image = test::wrapped_golden_trace(test::TraceLayout::compact()).image();
+    slot_body(image, 2)[sizeof(format::CarriedHeader) + 40] ^= std::byte{0x10};
+    write(directory / (version + "-wrapped-damaged.zst"), image);
+}
+
+// What no reader of this version takes for a trace of its own: made once.
+void write_foreign(const std::filesystem::path& directory)
+{
+    if (exists(directory / "foreign.zst")) return;
     constexpr std::string_view text = "#!/bin/sh\necho 'a script is no trace'\n";
     write(directory / "foreign.zst", std::as_bytes(std::span(text)));
     write(directory / "empty.zst", {});
@@ -42,7 +76,14 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "usage: make_golden DIRECTORY\n");
         return 2;
     }
-    leak::test::golden_trace({}).save(std::filesystem::path(argv[1]) / "v3.0.zst");
-    write_broken(argv[1]);
+    const std::filesystem::path directory = argv[1];
+    const std::string version =
+        "v" + std::to_string(format::kVersionMajor) + "." + std::to_string(format::kVersionMinor);
+    const auto layout = test::TraceLayout::compact();
+    test::golden_trace(layout).save(directory / (version + ".zst"));
+    test::wrapped_golden_trace(layout).save(directory / (version + "-wrapped.zst"));
+    test::killed_golden_trace(layout).save(directory / (version + "-killed.zst"));
+    write_broken(directory, version);
+    write_foreign(directory);
     return 0;
 }

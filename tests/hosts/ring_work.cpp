@@ -1,10 +1,11 @@
-// ring_work COUNTERS THREADS OPERATIONS SEED [forever]: threads that allocate, release, move, hand over to each other
-// and map and unmap at random, on many stacks, and leave something behind; first of all each leaks a few blocks. What
-// is live is counted by the program itself, in shared memory, in the order in which calls complete: a reader of the
-// counters of a killed run knows the least that its trace must hold.
+// ring_work COUNTERS THREADS OPERATIONS SEED [forever|small]: threads that allocate, release, move, hand over to each
+// other and map and unmap at random, on many stacks, and leave something behind; first of all each leaks a few blocks.
+// What is live is counted by the program itself, in shared memory, in the order in which calls complete: a reader of
+// the counters of a killed run knows the least that its trace must hold. "small": no large blocks, so that the
+// program's own memory stays what it is after its first moments.
 //
 // Counters of thread t: [4t] allocations, [4t + 1] releases. At the end the file "truth" has live blocks and bytes by
-// site, and the sums of the counters.
+// site, and the sums of the counters; the file "threads" the number and the tid of each.
 #include "host.hpp"
 
 #include <atomic>
@@ -34,9 +35,11 @@ Block g_table[kMostThreads][kBlocks];
 Block g_mailbox; // a block on its way to another thread
 pthread_mutex_t g_mailbox_lock = PTHREAD_MUTEX_INITIALIZER;
 SharedCounter* g_counters = nullptr;
+pid_t g_tids[kMostThreads];
 size_t g_operations = 0;
 uint64_t g_seed = 0;
 bool g_forever = false;
+bool g_small = false;
 
 struct Random {
     uint64_t state;
@@ -56,7 +59,7 @@ template <size_t Site> HOST_FRAME void* move_at(void* block, size_t bytes)
 {
     return keep(realloc(block, bytes));
 }
-HOST_FRAME void* early_leak(size_t bytes)
+template <size_t Thread> HOST_FRAME void* early_leak(size_t bytes)
 {
     return keep(malloc(bytes));
 }
@@ -73,6 +76,12 @@ constexpr Allocate kAllocate[kSites] = {allocate_at<0>, allocate_at<1>, allocate
 using Move = void* (*)(void*, size_t);
 constexpr Move kMove[kSites] = {move_at<0>, move_at<1>, move_at<2>, move_at<3>,
                                 move_at<4>, move_at<5>, move_at<6>, move_at<7>};
+template <size_t... Thread> void* leak_early(size_t thread, size_t bytes, std::index_sequence<Thread...>)
+{
+    void* block = nullptr;
+    static_cast<void>(((Thread == thread && (block = early_leak<Thread>(bytes)) != nullptr) || ...));
+    return block;
+}
 
 void add(size_t site, int64_t blocks, int64_t bytes)
 {
@@ -88,7 +97,7 @@ struct Worker {
     void make(Block& block)
     {
         const size_t site = random.below(kSites);
-        const size_t bytes = random.below(64) == 0 ? 1 + random.below(200'000) : 1 + random.below(600);
+        const size_t bytes = !g_small && random.below(64) == 0 ? 1 + random.below(200'000) : 1 + random.below(600);
         block = {kAllocate[site](random.below(24), bytes), bytes, site};
         count(counters[0]);
         add(site, 1, static_cast<int64_t>(bytes));
@@ -129,8 +138,9 @@ struct Worker {
 
     void run()
     {
+        g_tids[number] = gettid();
         for (size_t i = 0; i < kEarlyLeaks; ++i) {
-            early_leak(1000 + number);
+            leak_early(number, 1000 + number, std::make_index_sequence<kMostThreads>());
             count(counters[0]);
         }
         Block* const blocks = g_table[number];
@@ -168,7 +178,8 @@ int main(int argc, char** argv)
     const size_t threads = strtoul(argv[2], nullptr, 10);
     g_operations = strtoul(argv[3], nullptr, 10);
     g_seed = strtoul(argv[4], nullptr, 10);
-    g_forever = argc > 5;
+    g_forever = argc > 5 && strcmp(argv[5], "forever") == 0;
+    g_small = argc > 5 && strcmp(argv[5], "small") == 0;
     HOST_CHECK(threads >= 1 && threads <= kMostThreads);
     pthread_t workers[kMostThreads];
     for (size_t i = 1; i < threads; ++i)
@@ -189,5 +200,7 @@ int main(int argc, char** argv)
     }
     dprintf(truth, "all %llu %llu\n", static_cast<unsigned long long>(allocations),
             static_cast<unsigned long long>(releases));
+    const int numbers = open("threads", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (size_t i = 0; i < threads; ++i) dprintf(numbers, "%zu %d\n", i, g_tids[i]);
     return 0;
 }

@@ -1,7 +1,7 @@
 // What a wrapped trace says is what the same trace says that has not wrapped: random events, folded up to any of them,
 // against a replay of all.
 #include "analyzer/decode/carried.hpp"
-#include "preload/fold/fold_state.hpp"
+#include "tests/unit/fold_helpers.hpp"
 #include "tests/unit/replay_helpers.hpp"
 
 #include <doctest/doctest.h>
@@ -13,7 +13,6 @@
 using namespace leak;
 using namespace leak::test;
 using analyzer::ReplayResult;
-using preload::FoldEvent;
 using preload::FoldState;
 using enum format::EventKind;
 
@@ -21,21 +20,6 @@ namespace {
 
 constexpr uint32_t kThreads = 3;
 constexpr uint64_t kPage = 4096;
-
-struct Sink {
-    std::vector<std::byte> bytes;
-    void part(std::span<const std::byte> part) { bytes.insert(bytes.end(), part.begin(), part.end()); }
-};
-
-[[nodiscard]] std::vector<std::byte> written(FoldState& state)
-{
-    Sink sink;
-    std::vector<std::byte> buffer(format::kMaxCarriedPartBytes + 64);
-    format::CarriedEncoder encoder(buffer, sink);
-    state.write(encoder);
-    REQUIRE_FALSE(state.out_of_memory());
-    return sink.bytes;
-}
 
 // A program that does what it likes with few addresses, right or wrong: releases of what is not there, blocks at
 // addresses that were not released, reallocs that fail, ranges that overlap.
@@ -124,13 +108,6 @@ void check_same(const ReplayResult& folded, const ReplayResult& whole)
     CHECK(folded.info.damage.empty());
 }
 
-// In every third program so few points that ticks must be joined.
-[[nodiscard]] preload::HistoryGrid history_of(unsigned seed)
-{
-    const unsigned tick_log2 = format::history_tick_log2(format::StampClock::monotonic_ns);
-    return {0, tick_log2, seed % 3 == 0 ? size_t{40} : size_t{1'000'000}};
-}
-
 void check_same(const analyzer::HistorySample& a, const analyzer::HistorySample& b)
 {
     CHECK(a.at_ns == b.at_ns);
@@ -185,16 +162,6 @@ void check_same_accounts(ReplayResult& folded, ReplayResult& whole)
         check_same_account(folded.accounts, i + Table::kFirstStack, whole.accounts, by_stack.at(pcs(folded, i)));
 }
 
-void apply(FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
-{
-    uint32_t stack = 0;
-    for (const uint32_t pc : event.stack) stack = state.stacks().child(stack, pc);
-    const uint32_t stream = state.stream_of(thread, 0);
-    state.apply(
-        {event.kind, event.extra, event.truncated, event.stamp, event.address, event.size, stack, thread, stream});
-    std::tie(state.stream(stream).sequence, state.stream(stream).events) = trace.position(thread);
-}
-
 } // namespace
 
 TEST_CASE("a trace that was folded anywhere says what the whole trace says")
@@ -205,7 +172,9 @@ TEST_CASE("a trace that was folded anywhere says what the whole trace says")
         TraceBuilder whole;
         for (uint64_t address = 1; address <= 6; ++address) static_cast<void>(whole.pc(0x400000 + address));
         FoldState state;
-        REQUIRE(state.init(false, history_of(seed)));
+        whole.header.sample_bytes = seed % 5 == 4 ? 512 : 0;
+        // In every third program so few points that ticks must be joined.
+        REQUIRE(state.init(false, history_grid(seed % 3 == 0 ? 40 : 1'000'000), whole.header.sample_bytes));
         const uint64_t events = 500 + program.below(1500);
         const uint64_t folded = seed % 7 == 0 ? 0 : seed % 7 == 1 ? events : program.below(events);
         std::vector<std::byte> carried;
@@ -214,7 +183,7 @@ TEST_CASE("a trace that was folded anywhere says what the whole trace says")
             const auto [thread, event] = program.next();
             whole.event(thread, event);
             if (i < folded) {
-                apply(state, thread, event, whole);
+                fold(state, thread, event, whole);
                 stamp = event.stamp;
             }
             if (i + 1 == folded) carried = written(state);
@@ -235,8 +204,8 @@ TEST_CASE("a damaged carried state is said, and the events behind it are still r
     TraceBuilder trace;
     trace.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
     FoldState state;
-    REQUIRE(state.init(false, history_of(0)));
-    apply(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
+    REQUIRE(state.init(false, history_grid()));
+    fold(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
     const std::vector<std::byte> sound = written(state);
     for (size_t cut = 0; cut < sound.size(); ++cut) {
         TraceBuilder damaged;

@@ -78,6 +78,8 @@ public:
     [[nodiscard]] std::pair<uint64_t, uint32_t> position(uint32_t thread, uint32_t level = 0);
     // Makes the trace one that has wrapped: with this carried state, decompressed.
     void carry(std::vector<std::byte> state, uint64_t last_stamp);
+    // Leaves out the chunks there are: their events were folded, their slots used again.
+    void drop_chunks() { chunks_.clear(); }
     // Leaves out what the stream has in its current buffer: a hole in its sequence.
     void lose_buffer(uint32_t thread, uint32_t level = 0);
     // Keeps a flushed buffer in its raw form too, as a process does that is killed between the two.

@@ -1,0 +1,43 @@
+// From a built trace's events to the carried state that the preload would have made of them.
+#pragma once
+
+#include "preload/fold/fold_state.hpp"
+#include "tests/unit/trace_builder.hpp"
+
+#include <stdexcept>
+#include <tuple>
+
+namespace leak::test {
+
+// Of a trace by TraceBuilder.
+[[nodiscard]] inline preload::HistoryGrid history_grid(size_t most_points = 1'000'000)
+{
+    return {0, format::history_tick_log2(format::StampClock::monotonic_ns), most_points};
+}
+
+// Folds an event that was just appended to the stream of a thread.
+inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
+{
+    uint32_t stack = 0;
+    for (const uint32_t pc : event.stack) stack = state.stacks().child(stack, pc);
+    const uint32_t stream = state.stream_of(thread, 0);
+    state.apply(
+        {event.kind, event.extra, event.truncated, event.stamp, event.address, event.size, stack, thread, stream});
+    std::tie(state.stream(stream).sequence, state.stream(stream).events) = trace.position(thread);
+}
+
+// For TraceBuilder::carry().
+[[nodiscard]] inline std::vector<std::byte> written(preload::FoldState& state)
+{
+    struct Sink {
+        std::vector<std::byte> bytes{};
+        void part(std::span<const std::byte> part) { bytes.insert(bytes.end(), part.begin(), part.end()); }
+    } sink;
+    std::vector<std::byte> buffer(format::kMaxCarriedPartBytes + 64);
+    format::CarriedEncoder encoder(buffer, sink);
+    state.write(encoder);
+    if (state.out_of_memory()) throw std::logic_error("no memory");
+    return sink.bytes;
+}
+
+} // namespace leak::test
