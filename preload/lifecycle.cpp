@@ -138,8 +138,8 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
         parent_.fork_stamp = fork_stamp;
         parent_.path = file.path();
     }
-    control_->recording.store(false, std::memory_order_relaxed);
     adrift_.store(true, std::memory_order_relaxed);
+    renew_mode();
     file.cut_loose();
     // What this thread holds it gives back when the handler returns (t_local.locks_held).
     state_lock.reset();
@@ -159,6 +159,7 @@ void Tracer::settle_as_child() noexcept
 {
     const State was = state();
     pid_ = os::pid();
+    control_->is_ours.store(true, std::memory_order_relaxed);
     adrift_.store(false, std::memory_order_relaxed);
     file.reset();
     threads.reset();
@@ -170,13 +171,16 @@ void Tracer::settle_as_child() noexcept
     pcs.reset();
     closing_.store(0, std::memory_order_relaxed);
     if (!settings.children)
-        state_.store(State::off, std::memory_order_release);
-    else if (was == State::recording || was == State::failed)
-        state_.store(State::dormant, std::memory_order_release);
+        enter_state(State::off);
+    else
+        enter_state(was == State::recording || was == State::failed ? State::dormant : was);
 }
 
 bool Tracer::is_settled() noexcept
 {
+    // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
+    if (!control_->is_ours.load(std::memory_order_relaxed) && pid_ != 0 && !is_adrift() && !is_this_process())
+        leave_parent(now());
     if (!is_adrift()) [[likely]]
         return true;
     if (is_inside_hook()) return false;

@@ -54,23 +54,27 @@ constexpr std::string_view error_text(int error) noexcept
 
 bool Tracer::begin_recording() noexcept
 {
+    if (state() == State::off) {
+        toggles_.store(0, std::memory_order_relaxed);
+        renew_mode();
+        return false;
+    }
     if (!is_settled()) {
         lost_early_.fetch_add(1, std::memory_order_relaxed);
         return false;
     }
-    switch (state()) {
-    case State::off:
-    case State::stopped:
-        return false;
-    case State::failed:
+    if (state() == State::failed) {
         announce_failure();
         count_lost(format::LossCause::no_space);
         return false;
-    default:
-        break;
+    }
+    if (state() == State::stopped && toggles_.load(std::memory_order_relaxed) == 0) {
+        renew_mode();
+        return false;
     }
     if (t_local.beginning || t_local.locks_held != 0) {
-        count_lost(format::LossCause::nested_signal); // a signal handler, while the trace is being created
+        // A signal handler, while the trace is being created or recording is about to be switched on.
+        if (!is_stopped()) count_lost(format::LossCause::nested_signal);
         return false;
     }
     const int saved_errno = errno;
@@ -90,16 +94,14 @@ bool Tracer::begin_recording() noexcept
 
 bool Tracer::begin_recording_locked() noexcept
 {
-    if (pid_ != 0 && !is_this_process() && state() == State::recording &&
-        !control_->recording.load(std::memory_order_relaxed)) {
-        // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
-        leave_parent(now());
-        if (t_local.level != 0) return false;
-        settle_as_child();
-    }
     const Locked locked(begin_lock_);
     if (state() == State::fresh) initialise();
-    if (state() == State::dormant && create_trace()) switch_recording(true);
+    if (toggles_.load(std::memory_order_relaxed) != 0) {
+        const Locked records(state_lock);
+        carry_out_toggles(true);
+    }
+    if (state() == State::dormant && create_trace()) enter_state(State::recording);
+    renew_mode();
     return state() == State::recording;
 }
 
@@ -114,6 +116,7 @@ void Tracer::initialise() noexcept
         os::advise(page, kPageBytes, MADV_WIPEONFORK);
         control_ = static_cast<Control*>(page);
     }
+    control_->is_ours.store(true, std::memory_order_relaxed);
     has_ending_key_ = pthread_key_create(&ending_key_, [](void* state) {
                           static_cast<ThreadState*>(state)->ending.store(true, std::memory_order_release);
                       }) == 0;
@@ -121,7 +124,8 @@ void Tracer::initialise() noexcept
     executable_path(executable);
     const bool unwanted = settings.is_unwanted_child ||
                           (!settings.only.empty() && !matches_any(settings.only.view(), base_name(executable.view())));
-    state_.store(unwanted ? State::off : settings.start ? State::dormant : State::stopped, std::memory_order_release);
+    enter_state(unwanted ? State::off : settings.start ? State::dormant : State::stopped);
+    if (!unwanted) start_reacting();
 }
 
 bool Tracer::create_trace() noexcept
@@ -176,12 +180,6 @@ void Tracer::write_first_records() noexcept
                                {format::piece_of_text(setting.data(), setting.size() < 4096 ? setting.size() : 4096)});
     });
     modules.write_all(journal);
-}
-
-void Tracer::switch_recording(bool on) noexcept
-{
-    state_.store(on ? State::recording : State::stopped, std::memory_order_release);
-    control_->recording.store(on && !is_adrift(), std::memory_order_release);
 }
 
 // -- what recording needs --
@@ -278,7 +276,7 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
 void Tracer::fail(format::LossCause cause, std::string_view what, int error) noexcept
 {
     if (is_adrift() || state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return;
-    control_->recording.store(false, std::memory_order_release);
+    renew_mode();
     if (file.exists()) {
         std::atomic_ref(file.header().loss_cause).store(cause, std::memory_order_relaxed);
         std::atomic_ref(file.header().loss_first_stamp).store(now(), std::memory_order_release);
@@ -352,33 +350,6 @@ void Tracer::mark(std::string_view text) noexcept
     if (text.size() > kMostBytes) text = head(text, kMostBytes);
     const Locked locked(state_lock);
     journal.write(format::RecordType::mark, {format::piece_of_text(text.data(), text.size())});
-}
-
-void Tracer::stop() noexcept
-{
-    if (state() == State::fresh) static_cast<void>(recording());
-    if (!is_settled()) return;
-    const Locked locked(begin_lock_);
-    if (state() != State::recording && state() != State::dormant) return;
-    switch_recording(false);
-    const Locked records(state_lock);
-    journal.write(format::RecordType::recording_stopped, {});
-}
-
-void Tracer::start() noexcept
-{
-    if (!is_settled()) return;
-    const Locked locked(begin_lock_);
-    if (state() != State::stopped) return;
-    if (!file.exists()) {
-        state_.store(State::dormant, std::memory_order_release);
-        return;
-    }
-    {
-        const Locked records(state_lock);
-        journal.write(format::RecordType::recording_started, {});
-    }
-    switch_recording(true);
 }
 
 } // namespace leak::preload

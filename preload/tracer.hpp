@@ -35,15 +35,29 @@ enum class State : uint32_t {
 // In a page that the kernel wipes in a forked child (MADV_WIPEONFORK), however the fork was made: a child never writes
 // into its parent's trace.
 struct Control {
-    std::atomic<bool> recording{false};
+    // What a hook does with its event.
+    enum class Mode : uint32_t {
+        ask,    // looks further: begin_recording(). What a wiped page says
+        record, // records it
+        pass,   // nothing: recording is off
+    };
+    std::atomic<Mode> mode{Mode::ask};
+    std::atomic<bool> is_ours{false}; // not wiped: this is the process that wrote it, or one that shares its memory
 };
 
 class Tracer {
 public:
     // The only test of a hook on its fast path.
-    [[nodiscard]] bool recording() noexcept { return is_recording() || begin_recording(); }
+    [[nodiscard]] bool recording() noexcept
+    {
+        const Control::Mode mode = control_->mode.load(std::memory_order_relaxed);
+        return mode == Control::Mode::record || (mode != Control::Mode::pass && begin_recording());
+    }
     // The same without beginning.
-    [[nodiscard]] bool is_recording() const noexcept { return control_->recording.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool is_recording() const noexcept
+    {
+        return control_->mode.load(std::memory_order_relaxed) == Control::Mode::record;
+    }
 
     // -- the life of a process --
     void on_load(char** environment) noexcept; // our constructor: the rest of start-up that needs libc
@@ -63,7 +77,13 @@ public:
     void mark(std::string_view text) noexcept;
     void start() noexcept;
     void stop() noexcept;
-    [[nodiscard]] bool is_stopped() const noexcept { return state() == State::stopped; }
+    // Or about to be: switched off by a signal that no hook has come by since.
+    [[nodiscard]] bool is_stopped() const noexcept
+    {
+        return (state() == State::stopped) != ((toggles_.load(std::memory_order_relaxed) & 1) != 0);
+    }
+    // LEAK_TOGGLE_SIGNAL has come.
+    void on_toggle_signal() noexcept;
 
     // -- for the parts of the tracer --
     // The pc's id, given now if need be, and its rule. Id 0: it can't be given now. Takes the state lock.
@@ -134,7 +154,15 @@ private:
     void announce_failure() noexcept;
     void set_end(format::EndState end, int status) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
-    void switch_recording(bool on) noexcept;
+    // -- on and off (switching.cpp) --
+    void start_reacting() noexcept; // to LEAK_TOGGLE_SIGNAL
+    void enter_state(State next) noexcept;
+    void renew_mode() noexcept;
+    [[nodiscard]] Control::Mode mode_of_state() const noexcept;
+    // Under begin_lock_, and the state lock where there is a file. may_wait: for room in the journal. False: there is
+    // none, and nothing was done.
+    [[nodiscard]] bool switch_recording(bool on, bool may_wait) noexcept;
+    void carry_out_toggles(bool may_wait) noexcept;
     // What is known of modules that are not loaded any more. Under the state lock.
     void forget_unloaded() noexcept;
 
@@ -145,6 +173,7 @@ private:
     std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
     uint32_t pid_ = 0;
     Lock begin_lock_;
+    std::atomic<uint32_t> toggles_{0};    // signals to switch recording over that were not carried out yet
     Lock pool_growth_lock_;               // adds raw buffers: one slot at a time
     Lock growth_lock_;                    // extends the file where there is no writer
     std::atomic<uint64_t> lost_early_{0}; // events lost before there was a file to count them in
