@@ -28,6 +28,7 @@ bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
         if (index == kMost) return false;
         buffers_[index] = {header, nullptr};
         push(cold_, buffers_[index]);
+        free_count_.fetch_add(1, std::memory_order_relaxed);
         count_.store(index + 1, std::memory_order_relaxed);
         at += format::frame_bytes(header->frame);
     }
@@ -38,8 +39,11 @@ RawBuffer* BufferPool::take_free() noexcept
 {
     const Locked locked(lock_);
     RawBuffer* buffer = pop(warm_);
-    if (buffer == nullptr) return pop(cold_);
-    --warm_count_;
+    if (buffer != nullptr)
+        --warm_count_;
+    else
+        buffer = pop(cold_);
+    if (buffer != nullptr) free_count_.fetch_sub(1, std::memory_order_relaxed);
     return buffer;
 }
 
@@ -91,6 +95,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
         const Locked locked(lock_);
         push(cold_, buffer);
     }
+    free_count_.fetch_add(1, std::memory_order_relaxed);
     waiting_count_.fetch_sub(1, std::memory_order_relaxed);
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
@@ -115,6 +120,7 @@ void BufferPool::reset() noexcept
     warm_ = cold_ = oldest_full_ = newest_full_ = nullptr;
     warm_count_ = 0;
     count_.store(0, std::memory_order_relaxed);
+    free_count_.store(0, std::memory_order_relaxed);
     full_count_.store(0, std::memory_order_relaxed);
     waiting_count_.store(0, std::memory_order_relaxed);
 }

@@ -166,6 +166,7 @@ void Tracer::settle_as_child() noexcept
     t_local.state = nullptr;
     modules.look_again();
     pool.reset();
+    buffers_wanted_.store(false, std::memory_order_relaxed);
     drains.reset();
     folder.reset();
     pcs.reset();

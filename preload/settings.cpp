@@ -141,6 +141,8 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
         settings.toggle_signal = signal_named(value);
         if (settings.toggle_signal == 0)
             return "a signal that can be caught and is not raised by faults, such as USR2, 12 or RTMIN+1; using none";
+    } else if (name == "LEAK_OVERFLOW") {
+        if (!parse_choice(value, "drop", "help", settings.drops_overflow)) return "help or drop; using help";
     } else if (name == "LEAK_WRITER") {
         if (!parse_choice(value, "thread", "inline", settings.writer_thread)) return "thread or inline; using thread";
     } else if (name == "LEAK_VERBOSE") {

@@ -216,16 +216,23 @@ bool Tracer::add_pcs_slot() noexcept
     return true;
 }
 
+// A buffer to fill for every thread, and one for every other to be compressed meanwhile.
+bool Tracer::has_enough_buffers() const noexcept
+{
+    return pool.count() >= threads.count() + threads.count() / 2 + 3;
+}
+
 RawBuffer* Tracer::take_buffer() noexcept
 {
     for (;;) {
         if (is_adrift()) return nullptr;
         const uint32_t seen = pool.free_events();
-        if (RawBuffer* buffer = pool.take_free()) return buffer;
-        if (state() == State::failed) return nullptr;
-        // A buffer to fill for every thread, and one for every other to be compressed meanwhile.
-        const uint32_t enough = threads.count() + threads.count() / 2 + 3;
-        if (pool.full_count() == 0 || pool.count() < enough) {
+        if (RawBuffer* buffer = pool.take_free()) {
+            if (settings.drops_overflow && !pool.has_free()) want_buffers();
+            return buffer;
+        }
+        if (state() == State::failed || must_drop()) return nullptr;
+        if (pool.full_count() == 0 || !has_enough_buffers()) {
             const Locked locked(pool_growth_lock_);
             if (RawBuffer* buffer = pool.take_free()) return buffer; // somebody else was quicker
             if (add_buffers()) continue;
@@ -234,6 +241,33 @@ RawBuffer* Tracer::take_buffer() noexcept
         }
         if (!drains.try_one()) pool.wait_for_free(seen);
     }
+}
+
+// Without a writer somebody has to compress, whatever was asked for.
+bool Tracer::must_drop() noexcept
+{
+    if (!settings.drops_overflow || pool.has_free() || !writer.ensure_running()) return false;
+    want_buffers();
+    return true;
+}
+
+format::LossCause Tracer::loss_without_buffer() const noexcept
+{
+    const bool has_failed = state() == State::failed;
+    return settings.drops_overflow && !has_failed ? format::LossCause::overflow : format::LossCause::no_space;
+}
+
+// One system call until the buffers are there: where the ring has no room for more the wish stays.
+void Tracer::want_buffers() noexcept
+{
+    if (has_enough_buffers() || buffers_wanted_.load(std::memory_order_relaxed)) return;
+    if (!buffers_wanted_.exchange(true, std::memory_order_acq_rel)) writer.wake();
+}
+
+void Tracer::add_wanted_buffers() noexcept
+{
+    if (!buffers_wanted_.load(std::memory_order_acquire) || state() == State::failed) return;
+    if (has_enough_buffers() || add_buffers()) buffers_wanted_.store(false, std::memory_order_release);
 }
 
 bool Tracer::add_buffers() noexcept

@@ -92,8 +92,14 @@ public:
     [[nodiscard]] bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed) != 0; }
     [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
     // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed,
-    // or all buffers that the ring has room for are in the hands of threads.
+    // all buffers that the ring has room for are in the hands of threads, or must_drop().
     [[nodiscard]] RawBuffer* take_buffer() noexcept;
+    // LEAK_OVERFLOW=drop, and there is no buffer for a thread that needs one: the writer is told, and nobody waits.
+    [[nodiscard]] bool must_drop() noexcept;
+    // What the thread that take_buffer() gave none has to say.
+    [[nodiscard]] format::LossCause loss_without_buffer() const noexcept;
+    // Adds raw buffers when threads miss some. The writer, between other work.
+    void add_wanted_buffers() noexcept;
     // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
     // for nothing, and must not wait for anybody.
     [[nodiscard]] bool is_adrift() const noexcept { return adrift_.load(std::memory_order_relaxed); }
@@ -143,6 +149,8 @@ private:
     void write_first_records() noexcept;
     [[nodiscard]] bool add_pcs_slot() noexcept;
     [[nodiscard]] bool add_buffers() noexcept;
+    [[nodiscard]] bool has_enough_buffers() const noexcept;
+    void want_buffers() noexcept;
     void become_child(uint64_t fork_stamp) noexcept;
     void leave_parent(uint64_t fork_stamp) noexcept;
     void settle_as_child() noexcept;
@@ -173,10 +181,11 @@ private:
     std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
     uint32_t pid_ = 0;
     Lock begin_lock_;
-    std::atomic<uint32_t> toggles_{0};    // signals to switch recording over that were not carried out yet
-    Lock pool_growth_lock_;               // adds raw buffers: one slot at a time
-    Lock growth_lock_;                    // extends the file where there is no writer
-    std::atomic<uint64_t> lost_early_{0}; // events lost before there was a file to count them in
+    std::atomic<uint32_t> toggles_{0};        // signals to switch recording over that were not carried out yet
+    Lock pool_growth_lock_;                   // adds raw buffers: one slot at a time
+    std::atomic<bool> buffers_wanted_{false}; // by threads that don't wait for them
+    Lock growth_lock_;                        // extends the file where there is no writer
+    std::atomic<uint64_t> lost_early_{0};     // events lost before there was a file to count them in
     std::string_view failure_;
     int failure_error_ = 0;
     std::atomic<bool> failure_is_new_{false};

@@ -141,6 +141,7 @@ void Writer::run() noexcept
 bool Writer::work_on() noexcept
 {
     serve_request();
+    g_tracer.add_wanted_buffers();
     return g_tracer.drains.try_one();
 }
 
