@@ -107,7 +107,8 @@ void BufferPool::leave_memory(const RawBuffer& buffer) noexcept
     const auto start = reinterpret_cast<uint64_t>(buffer.header);
     const uint64_t end = start + format::frame_bytes(buffer.header->frame);
     const uint64_t first_page = (start + kPageBytes - 1) & ~uint64_t{kPageBytes - 1};
-    os::advise(reinterpret_cast<void*>(first_page), end - first_page, MADV_DONTNEED);
+    // Where somebody has cut the file the frame is gone, and its size.
+    if (end > first_page) os::advise(reinterpret_cast<void*>(first_page), end - first_page, MADV_DONTNEED);
 }
 
 void BufferPool::wait_for_free(uint32_t seen) noexcept

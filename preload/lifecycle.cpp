@@ -67,6 +67,7 @@ void Tracer::set_end(format::EndState end, int status) noexcept
 void Tracer::on_exit(int status) noexcept
 {
     if (!file.exists() || !is_this_process()) return;
+    announce_failure(); // perhaps no hook has come by since
     set_end(format::EndState::exit_started, status);
     if (settings.min_events != 0) {
         const Locked locked(state_lock);
@@ -180,8 +181,7 @@ void Tracer::settle_as_child() noexcept
 bool Tracer::is_settled() noexcept
 {
     // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
-    if (!control_->is_ours.load(std::memory_order_relaxed) && pid_ != 0 && !is_adrift() && !is_this_process())
-        leave_parent(now());
+    if (!is_adrift() && is_new_child()) leave_parent(now());
     if (!is_adrift()) [[likely]]
         return true;
     if (is_inside_hook()) return false;

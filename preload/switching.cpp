@@ -88,12 +88,10 @@ void Tracer::start_reacting() noexcept
 
 void Tracer::on_toggle_signal() noexcept
 {
-    const bool is_ours = is_this_process();
-    // A vfork child shares our memory; its parent is sent a signal of its own.
-    if (!is_ours && control_->is_ours.load(std::memory_order_relaxed)) return;
+    if (is_vfork_child()) return; // its parent is sent a signal of its own
     toggles_.fetch_add(1, std::memory_order_seq_cst);
     control_->mode.store(Mode::ask, std::memory_order_seq_cst);
-    if (!is_ours || is_adrift() || is_inside_hook() || t_local.in_tracer != 0) return;
+    if (is_new_child() || is_adrift() || is_inside_hook() || t_local.in_tracer != 0) return;
     if (!begin_lock_.try_lock()) return;
     if (state_lock.try_lock()) {
         carry_out_toggles(false);

@@ -43,6 +43,15 @@ class TraceFile {
 public:
     // Creates the file with slot 0. False: nothing could be created; error() says why.
     [[nodiscard]] bool create(const Settings& settings, const Clock& clock) noexcept;
+    // Whether the address lies in a slot that is mapped. Takes no lock; a signal handler may ask.
+    [[nodiscard]] bool has_mapped(const void* address) const noexcept;
+    // Somebody has cut the file: puts private memory, all zero, where slots are mapped, but where slot 0 is if the file
+    // still has it and `fault` does not lie there. For signal handlers; all signals must be blocked.
+    void leave(const void* fault) noexcept;
+    // The file is shorter than it was made. fd: open for it.
+    [[nodiscard]] bool is_cut(int fd) const noexcept;
+    // add_slot() has found that it is.
+    [[nodiscard]] bool was_cut() const noexcept { return was_cut_.load(std::memory_order_relaxed); }
     // In a forked child: puts private memory, all zero, where slots are mapped, for hooks that were interrupted.
     void cut_loose() noexcept;
     // Forgets the file without touching its contents.
@@ -83,6 +92,7 @@ private:
                             uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
     void remember(std::byte* slot) noexcept;
+    void forget(std::byte* slot) noexcept;
 
     static constexpr uint32_t kMostMapped = 65'536; // slots; those that stay mapped are raw, pcs and journal ones
 
@@ -97,8 +107,12 @@ private:
     int error_ = 0;
     std::atomic<bool> extending_{false};
     std::atomic<bool> noting_time_{false};
-    std::byte** mapped_ = nullptr; // addresses of mapped slots; nullptr: an entry not in use
-    uint32_t mapped_end_ = 0;
+    std::atomic<bool> was_cut_{false};
+    // Addresses of mapped slots; 0: an entry not in use. With kLeaving a slot is being replaced by leave(), and whoever
+    // wants to unmap it has to wait: somebody else's memory may be in its place then.
+    std::atomic<uint64_t>* mapped_ = nullptr;
+    std::atomic<uint32_t> mapped_end_{0};
+    static constexpr uint64_t kLeaving = 1;
 };
 
 } // namespace leak::preload

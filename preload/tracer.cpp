@@ -1,5 +1,6 @@
 #include "preload/tracer.hpp"
 
+#include "preload/bus_guard.hpp"
 #include "preload/eh_frame.hpp"
 #include "preload/message.hpp"
 #include "preload/os.hpp"
@@ -100,7 +101,7 @@ bool Tracer::begin_recording_locked() noexcept
         const Locked records(state_lock);
         carry_out_toggles(true);
     }
-    if (state() == State::dormant && create_trace()) enter_state(State::recording);
+    if (state() == State::dormant && create_trace() && state() == State::dormant) enter_state(State::recording);
     renew_mode();
     return state() == State::recording;
 }
@@ -130,6 +131,7 @@ void Tracer::initialise() noexcept
 
 bool Tracer::create_trace() noexcept
 {
+    g_bus_guard.install();
     if (!file.create(settings, clock)) {
         state_.store(State::failed, std::memory_order_release);
         say({"can't create a trace file (", error_text(file.error()), "), so the program runs untraced; set LEAK_OUT"});
@@ -285,7 +287,7 @@ Slot Tracer::new_slot(format::SlotKind kind) noexcept
     if (t_local.is_writer) return add_slot(kind, 0, writer.descriptor());
     if (writer.ensure_running()) return writer.request_slot(kind, os::tid());
     // A child that a handler forks here would go on changing the file.
-    const os::SignalsBlocked no_handlers;
+    const os::SignalsBlocked no_handlers(os::signal_set(SIGBUS)); // which the slot may raise
     const Locked locked(growth_lock_);
     fold_if_due();
     return add_slot(kind, os::tid(), -1);
@@ -297,6 +299,10 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
     if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
         slot = file.add_slot(kind, owner_tid, fd);
     if (slot) return slot;
+    if (file.was_cut()) {
+        lose_cut_file();
+        return {};
+    }
     // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
     const bool can_wait =
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());
@@ -309,7 +315,27 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
 
 void Tracer::fail(format::LossCause cause, std::string_view what, int error) noexcept
 {
-    if (is_adrift() || state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return;
+    if (note_failure(cause, what, error) && !t_local.is_writer) announce_failure();
+}
+
+void Tracer::note_cut_file() noexcept
+{
+    if (is_new_child()) return; // the file is its parent's
+    note_failure(format::LossCause::truncated, "somebody cut the trace file", 0);
+}
+
+void Tracer::lose_cut_file() noexcept
+{
+    {
+        const os::SignalsBlocked no_handlers;
+        file.leave(nullptr);
+    }
+    fail(format::LossCause::truncated, "somebody cut the trace file", 0);
+}
+
+bool Tracer::note_failure(format::LossCause cause, std::string_view what, int error) noexcept
+{
+    if (is_adrift() || state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return false;
     renew_mode();
     if (file.exists()) {
         std::atomic_ref(file.header().loss_cause).store(cause, std::memory_order_relaxed);
@@ -318,12 +344,14 @@ void Tracer::fail(format::LossCause cause, std::string_view what, int error) noe
     failure_ = what;
     failure_error_ = error;
     failure_is_new_.store(true, std::memory_order_release);
-    if (!t_local.is_writer) announce_failure();
+    return true;
 }
 
 void Tracer::announce_failure() noexcept
 {
     if (!failure_is_new_.load(std::memory_order_acquire) || !failure_is_new_.exchange(false)) return;
+    if (failure_error_ == 0)
+        return say({failure_, ": tracing stops here, the program goes on; what is left is in ", file.path().view()});
     say({failure_, " (", error_text(failure_error_),
          "): tracing stops here, the program goes on; events up to now are in ", file.path().view()});
 }

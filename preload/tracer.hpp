@@ -43,6 +43,7 @@ struct Control {
     };
     std::atomic<Mode> mode{Mode::ask};
     std::atomic<bool> is_ours{false}; // not wiped: this is the process that wrote it, or one that shares its memory
+    Lock bus_lock;                    // BusGuard's: free in a child, whoever held it
 };
 
 class Tracer {
@@ -109,6 +110,11 @@ public:
     [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
     // Folds old events if the ring needs their slots soon. Whoever extends the file. False: nothing was done.
     bool fold_if_due() noexcept { return file.ring().is_bounded() && folder.fold_if_due(); }
+    // Somebody has cut the file: tracing ends here. The first is for signal handlers, after TraceFile::leave(); what is
+    // to be said is said by the next hook.
+    void note_cut_file() noexcept;
+    void lose_cut_file() noexcept;
+    [[nodiscard]] Lock& bus_lock() noexcept { return control_->bus_lock; }
     // Tracing ends here; says so once.
     void fail(format::LossCause cause, std::string_view what, int error) noexcept;
     // A stack that was taken by libunwind.
@@ -126,6 +132,12 @@ public:
     [[nodiscard]] uint64_t now() const noexcept { return clock.after_allocation(); }
     // The pid of the traced process; a child made by vfork, which shares our memory, has another.
     [[nodiscard]] uint32_t process() const noexcept { return pid_; }
+
+    // The caller shares the traced process's memory and is not one of its threads.
+    [[nodiscard]] bool is_vfork_child() const noexcept
+    {
+        return control_->is_ours.load(std::memory_order_relaxed) && !is_this_process();
+    }
 
     Settings settings;
     Clock clock;
@@ -158,10 +170,17 @@ private:
     [[nodiscard]] bool is_settled() noexcept;
     // The calling thread was interrupted in one.
     [[nodiscard]] static bool is_inside_hook() noexcept;
+    // fail() without a word. False: it had failed before.
+    bool note_failure(format::LossCause cause, std::string_view what, int error) noexcept;
     // Says what fail() was told, on a thread of the host: the writer has no standard error.
     void announce_failure() noexcept;
     void set_end(format::EndState end, int status) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
+    // A child that nobody has told yet: its memory is a copy.
+    [[nodiscard]] bool is_new_child() const noexcept
+    {
+        return !control_->is_ours.load(std::memory_order_relaxed) && pid_ != 0 && !is_this_process();
+    }
     // -- on and off (switching.cpp) --
     void start_reacting() noexcept; // to LEAK_TOGGLE_SIGNAL
     void enter_state(State next) noexcept;

@@ -3,6 +3,7 @@
 #include "preload/os.hpp"
 #include "preload/tracer.hpp"
 
+#include <csignal>
 #include <linux/close_range.h>
 #include <sched.h>
 
@@ -128,11 +129,14 @@ void Writer::run() noexcept
     os::call(SYS_sched_setscheduler, 0, SCHED_BATCH, os::word(&no_priority));
     descriptor_ = leave_hosts_descriptors() ? g_tracer.file.open_again() : -1;
     for (;;) {
+        os::allow_signal(SIGBUS); // or a fault in a slot kills the process
         const uint32_t seen = work_.load(std::memory_order_acquire);
         const bool has_drained = work_on();
         const bool has_folded = g_tracer.fold_if_due();
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
         if (has_drained || has_folded) continue;
+        // Else it would take from the host's threads what they block to wait for it.
+        os::block_signal(SIGBUS);
         const bool is_more = g_tracer.pool.full_count() != 0 && g_tracer.state() != State::failed;
         os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, is_more ? kBusyMilliseconds : kIdleMilliseconds);
     }

@@ -23,6 +23,8 @@ std::string cause_words(format::LossCause cause)
         return "because of an internal error of the tracer";
     case format::LossCause::overflow:
         return "because events came faster than they were compressed (LEAK_OVERFLOW=drop)";
+    case format::LossCause::truncated:
+        return "because somebody cut the file while the program ran";
     }
     return "for a reason this version does not know";
 }
