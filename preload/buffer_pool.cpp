@@ -24,13 +24,15 @@ bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
     if (buffers_ == nullptr) return false;
     for (std::byte* at = first; at < end;) {
         auto* header = reinterpret_cast<format::RawBufferHeader*>(at);
+        const uint64_t bytes = format::frame_bytes(header->frame);
+        if (bytes < sizeof *header || bytes > static_cast<uint64_t>(end - at)) break; // somebody has just cut the file
         const uint32_t index = count_.load(std::memory_order_relaxed);
         if (index == kMost) return false;
-        buffers_[index] = {header, nullptr};
+        buffers_[index] = {header, nullptr, static_cast<uint32_t>(bytes)};
         push(cold_, buffers_[index]);
         free_count_.fetch_add(1, std::memory_order_relaxed);
         count_.store(index + 1, std::memory_order_relaxed);
-        at += format::frame_bytes(header->frame);
+        at += bytes;
     }
     return true;
 }
@@ -105,10 +107,9 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
 void BufferPool::leave_memory(const RawBuffer& buffer) noexcept
 {
     const auto start = reinterpret_cast<uint64_t>(buffer.header);
-    const uint64_t end = start + format::frame_bytes(buffer.header->frame);
+    const uint64_t end = start + buffer.bytes;
     const uint64_t first_page = (start + kPageBytes - 1) & ~uint64_t{kPageBytes - 1};
-    // Where somebody has cut the file the frame is gone, and its size.
-    if (end > first_page) os::advise(reinterpret_cast<void*>(first_page), end - first_page, MADV_DONTNEED);
+    os::advise(reinterpret_cast<void*>(first_page), end - first_page, MADV_DONTNEED);
 }
 
 void BufferPool::wait_for_free(uint32_t seen) noexcept

@@ -15,6 +15,10 @@ namespace leak::preload {
 struct RawBuffer {
     format::RawBufferHeader* header;
     RawBuffer* next;
+    uint32_t bytes;
+
+    // Else somebody has cut the file: there is zero memory in the buffer's place, into which a thread may have written.
+    [[nodiscard]] bool is_whole() const noexcept { return format::frame_bytes(header->frame) == bytes; }
 };
 
 class BufferPool {

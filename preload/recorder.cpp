@@ -160,7 +160,7 @@ void note_threads(ThreadState& state) noexcept
         note_threads(state);
     }
     RawBuffer* buffer = g_tracer.take_buffer();
-    if (buffer == nullptr) {
+    if (buffer == nullptr || !buffer->is_whole()) {
         g_tracer.count_lost(g_tracer.loss_without_buffer());
         return false;
     }
