@@ -67,6 +67,7 @@ void Tracer::set_end(format::EndState end, int status) noexcept
 void Tracer::on_exit(int status) noexcept
 {
     if (!file.exists() || !is_this_process()) return;
+    announce_limit();
     announce_failure(); // perhaps no hook has come by since
     set_end(format::EndState::exit_started, status);
     if (settings.min_events != 0) {

@@ -171,23 +171,66 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     publish_frame(slot + format::kFileHeaderOffset, header);
 }
 
+// Takes room on the disk for a slot and, in a ring that has grown a little, for some behind it: where the disk is full,
+// old events can be folded only as long as there are slots for the carried state. Or -errno. What was asked for beyond
+// the slot may fail: then the ring ends where there is room.
+long TraceFile::take_room(int fd, uint32_t index) noexcept
+{
+    constexpr uint32_t kFirstAhead = 4;
+    constexpr uint32_t kMostAhead = 8;
+    const uint64_t most = os::file_size_limit() / kSlotBytes;
+    // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
+    if (index >= most) return -EFBIG;
+    const uint64_t from = uint64_t{index} * kSlotBytes;
+    uint64_t end = index + 1;
+    if (ring_.is_bounded() && index >= kFirstAhead) end += kMostAhead;
+    if (ring_.is_bounded() && end > ring_.limit()) end = ring_.limit();
+    const int limited = end > most ? -EFBIG : 0;
+    if (end > most) end = most;
+    long result = 0;
+    if (end > slots_with_room_) {
+        result = os::reserve(fd, from, end * kSlotBytes - from);
+        if (result >= 0) slots_with_room_ = static_cast<uint32_t>(end);
+    }
+    if (result == -ENOSPC || result == -EDQUOT) {
+        const auto error = static_cast<int>(result);
+        result = os::reserve(fd, from, kSlotBytes);
+        if (result >= 0 && slots_with_room_ <= index) slots_with_room_ = index + 1;
+        if (result >= 0) limit_ring(error);
+    } else if (result >= 0 && limited != 0) {
+        limit_ring(limited);
+    }
+    return result;
+}
+
+void TraceFile::limit_ring(int error) noexcept
+{
+    // With fewer there is nothing to fold, or nowhere to put what comes out of it: it fails when it is full.
+    constexpr uint32_t kLeastSlots = 12;
+    constexpr uint32_t kLeastAhead = 3;
+    const uint32_t slots = slots_with_room_;
+    if (slots < kLeastSlots || slots < ring_.slots() + kLeastAhead || slots >= ring_.limit()) return;
+    ring_.limit_to(slots);
+    new_limit_.store(error, std::memory_order_release);
+}
+
 // Adds an empty slot to the file. The space is reserved first: a write to a mapped page that the disk has no room for
 // would be a SIGBUS in the host. The size changes only then, and the slot's frames follow at once, so that a process
 // that is killed leaves a file that zstd does not accept only if it is killed between these two calls.
 bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
 {
-    const uint64_t from = uint64_t{ring_.slots() - 1} * kSlotBytes;
-    // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
-    if (from + kSlotBytes > os::file_size_limit()) {
-        error_ = -EFBIG;
-        return false;
-    }
+    const uint32_t index = ring_.slots() - 1;
+    const uint64_t from = uint64_t{index} * kSlotBytes;
     struct {
         format::SlotHeader header;
         format::PaddingHeader rest;
     } const first = {header, format::make_padding(kSlotBytes - sizeof header)};
 
-    long result = os::reserve(fd, from, kSlotBytes);
+    long result = take_room(fd, index);
+    if (result == -EFBIG) {
+        error_ = -EFBIG;
+        return false;
+    }
     const bool can_reserve = result != -EOPNOTSUPP && result != -ENOSYS;
     if (!can_reserve || result >= 0) result = os::truncate(fd, from + kSlotBytes);
     if (result >= 0) result = os::write_at(fd, &first, sizeof first, from);
@@ -203,6 +246,7 @@ bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
     if (result >= 0) return true;
     error_ = static_cast<int>(result);
     os::truncate(fd, from); // a part of a slot would be neither used nor valid
+    slots_with_room_ = index;
     return false;
 }
 
@@ -425,6 +469,8 @@ void TraceFile::reset() noexcept
     was_cut_.store(false, std::memory_order_relaxed);
     first_slot_ = nullptr;
     slot_uses_ = 0;
+    slots_with_room_ = 0;
+    new_limit_.store(0, std::memory_order_relaxed);
     ring_.reset();
     error_ = 0;
     extending_.store(false, std::memory_order_relaxed);

@@ -75,6 +75,11 @@ public:
     // The last add_slot() found the ring full.
     [[nodiscard]] bool is_full() const noexcept { return is_full_; }
     [[nodiscard]] SlotRing& ring() noexcept { return ring_; }
+    // The error for which the ring is smaller than it was to be, once; 0: none, or it was told before.
+    [[nodiscard]] int new_limit() noexcept
+    {
+        return new_limit_.load(std::memory_order_relaxed) == 0 ? 0 : new_limit_.exchange(0, std::memory_order_acquire);
+    }
     // Unmaps a slot that is complete.
     void close_slot(const Slot& slot) noexcept;
     // A descriptor for the file, checked to be the one that was created; or -errno.
@@ -86,6 +91,8 @@ public:
 private:
     [[nodiscard]] Slot take_slot(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
     [[nodiscard]] format::SlotHeader make_header(format::SlotKind kind, uint32_t owner_tid) const noexcept;
+    [[nodiscard]] long take_room(int fd, uint32_t index) noexcept;
+    void limit_ring(int error) noexcept;
     [[nodiscard]] bool extend(int fd, const format::SlotHeader& header) noexcept;
     static void recycle(std::byte* slot, const format::SlotHeader& header) noexcept;
     void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
@@ -103,6 +110,8 @@ private:
     uint64_t trace_id_ = 0;
     uint64_t slot_uses_ = 0; // the last one's sequence
     SlotRing ring_;
+    uint32_t slots_with_room_ = 0; // on the disk, from the first one on
+    std::atomic<int> new_limit_{0};
     bool is_full_ = false;
     int error_ = 0;
     std::atomic<bool> extending_{false};

@@ -226,6 +226,7 @@ bool Tracer::has_enough_buffers() const noexcept
 
 RawBuffer* Tracer::take_buffer() noexcept
 {
+    announce_limit();
     for (;;) {
         if (is_adrift()) return nullptr;
         const uint32_t seen = pool.free_events();
@@ -354,6 +355,16 @@ void Tracer::announce_failure() noexcept
         return say({failure_, ": tracing stops here, the program goes on; what is left is in ", file.path().view()});
     say({failure_, " (", error_text(failure_error_),
          "): tracing stops here, the program goes on; events up to now are in ", file.path().view()});
+}
+
+void Tracer::announce_limit() noexcept
+{
+    const int error = file.new_limit();
+    if (error == 0) return;
+    Text<24> megabytes;
+    megabytes.add_number(uint64_t{file.ring().limit()} * format::kSlotBytes >> 20);
+    say({"the trace can't grow to its ring's size (", error_text(error), "): it keeps to ", megabytes.view(),
+         " MiB, and old events are folded"});
 }
 
 void Tracer::count_libunwind_stack() noexcept

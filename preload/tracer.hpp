@@ -174,6 +174,7 @@ private:
     bool note_failure(format::LossCause cause, std::string_view what, int error) noexcept;
     // Says what fail() was told, on a thread of the host: the writer has no standard error.
     void announce_failure() noexcept;
+    void announce_limit() noexcept;
     void set_end(format::EndState end, int status) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
     // A child that nobody has told yet: its memory is a copy.
