@@ -84,7 +84,9 @@ public:
         buffer.base_stamp = base_stamp;
         buffer_ = &buffer;
         previous_stamp_ = base_stamp;
-        starts_end_ = static_cast<uint32_t>(frame_bytes(buffer.frame)) - kWideRowBytes - kWrittenOver + 1;
+        const auto bytes = static_cast<uint32_t>(frame_bytes(buffer.frame));
+        constexpr uint32_t kKept = sizeof buffer + kWideRowBytes + kWrittenOver;
+        starts_end_ = bytes < kKept ? 0 : bytes - kKept + 1;
     }
     // Leaves the buffer to somebody else.
     void detach() noexcept
@@ -96,7 +98,9 @@ public:
     // Whether there is a buffer and one more event with `push_count` pushed pc ids is sure to fit.
     [[nodiscard]] bool has_room(uint32_t push_count) const noexcept
     {
-        return rows_end(buffer_->written) + push_count * sizeof(uint32_t) < starts_end_;
+        // Where all is zero, because somebody has cut the file, the difference is a very large number.
+        constexpr uint32_t kHeader = sizeof(RawBufferHeader);
+        return rows_end(buffer_->written) - kHeader + push_count * uint32_t{sizeof(uint32_t)} < starts_end_;
     }
 
     // Needs has_room(event.stack.push_count). Stamps of a stream never fall: an earlier one is raised to the last.

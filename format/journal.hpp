@@ -34,6 +34,7 @@ public:
         : at_(reinterpret_cast<std::byte*>(&frame) + sizeof(JournalHeader)),
           end_(reinterpret_cast<std::byte*>(&frame) + frame_bytes(frame.frame))
     {
+        if (end_ < at_) end_ = at_; // of a file that somebody has just cut
     }
 
     // False when the record does not fit; the frame is then as it was.

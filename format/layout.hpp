@@ -137,6 +137,8 @@ enum class LossCause : uint32_t {
     nested_signal = 2, // a signal handler interrupted our own critical section
     no_memory = 3,     // no memory for the tracer's own state
     internal = 4,
+    overflow = 5,  // no buffer was free, and the program did not want to wait for one
+    truncated = 6, // somebody cut the file
 };
 
 // A stamp and CLOCK_MONOTONIC read together; two of them calibrate the stamp clock.

@@ -24,12 +24,15 @@ bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
     if (buffers_ == nullptr) return false;
     for (std::byte* at = first; at < end;) {
         auto* header = reinterpret_cast<format::RawBufferHeader*>(at);
+        const uint64_t bytes = format::frame_bytes(header->frame);
+        if (bytes < sizeof *header || bytes > static_cast<uint64_t>(end - at)) break; // somebody has just cut the file
         const uint32_t index = count_.load(std::memory_order_relaxed);
         if (index == kMost) return false;
-        buffers_[index] = {header, nullptr};
+        buffers_[index] = {header, nullptr, static_cast<uint32_t>(bytes)};
         push(cold_, buffers_[index]);
+        free_count_.fetch_add(1, std::memory_order_relaxed);
         count_.store(index + 1, std::memory_order_relaxed);
-        at += format::frame_bytes(header->frame);
+        at += bytes;
     }
     return true;
 }
@@ -38,8 +41,11 @@ RawBuffer* BufferPool::take_free() noexcept
 {
     const Locked locked(lock_);
     RawBuffer* buffer = pop(warm_);
-    if (buffer == nullptr) return pop(cold_);
-    --warm_count_;
+    if (buffer != nullptr)
+        --warm_count_;
+    else
+        buffer = pop(cold_);
+    if (buffer != nullptr) free_count_.fetch_sub(1, std::memory_order_relaxed);
     return buffer;
 }
 
@@ -91,6 +97,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
         const Locked locked(lock_);
         push(cold_, buffer);
     }
+    free_count_.fetch_add(1, std::memory_order_relaxed);
     waiting_count_.fetch_sub(1, std::memory_order_relaxed);
     free_events_.fetch_add(1, std::memory_order_release);
     os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), 1);
@@ -100,7 +107,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
 void BufferPool::leave_memory(const RawBuffer& buffer) noexcept
 {
     const auto start = reinterpret_cast<uint64_t>(buffer.header);
-    const uint64_t end = start + format::frame_bytes(buffer.header->frame);
+    const uint64_t end = start + buffer.bytes;
     const uint64_t first_page = (start + kPageBytes - 1) & ~uint64_t{kPageBytes - 1};
     os::advise(reinterpret_cast<void*>(first_page), end - first_page, MADV_DONTNEED);
 }
@@ -115,6 +122,7 @@ void BufferPool::reset() noexcept
     warm_ = cold_ = oldest_full_ = newest_full_ = nullptr;
     warm_count_ = 0;
     count_.store(0, std::memory_order_relaxed);
+    free_count_.store(0, std::memory_order_relaxed);
     full_count_.store(0, std::memory_order_relaxed);
     waiting_count_.store(0, std::memory_order_relaxed);
 }

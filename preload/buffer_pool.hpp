@@ -15,6 +15,10 @@ namespace leak::preload {
 struct RawBuffer {
     format::RawBufferHeader* header;
     RawBuffer* next;
+    uint32_t bytes;
+
+    // Else somebody has cut the file: there is zero memory in the buffer's place, into which a thread may have written.
+    [[nodiscard]] bool is_whole() const noexcept { return format::frame_bytes(header->frame) == bytes; }
 };
 
 class BufferPool {
@@ -31,6 +35,8 @@ public:
     [[nodiscard]] uint32_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     [[nodiscard]] uint32_t full_count() const noexcept { return full_count_.load(std::memory_order_relaxed); }
 
+    // Whether take_free() would find one at this moment; without the lock.
+    [[nodiscard]] bool has_free() const noexcept { return free_count_.load(std::memory_order_relaxed) != 0; }
     // Full ones, those included that are being compressed.
     [[nodiscard]] uint32_t waiting_count() const noexcept { return waiting_count_.load(std::memory_order_relaxed); }
     // i < count().
@@ -60,6 +66,7 @@ private:
     RawBuffer* oldest_full_ = nullptr;
     RawBuffer* newest_full_ = nullptr;
     std::atomic<uint32_t> count_{0};
+    std::atomic<uint32_t> free_count_{0}; // in warm_ and cold_
     std::atomic<uint32_t> full_count_{0};
     std::atomic<uint32_t> waiting_count_{0};
     std::atomic<uint32_t> free_events_{0}; // counts give_free(); a futex

@@ -50,7 +50,8 @@ bool Drain::drain_one() noexcept
 {
     RawBuffer* buffer = g_tracer.pool.take_full();
     if (buffer == nullptr) return false;
-    if (const uint32_t events = format::row_count(buffer->header->written); events != 0) {
+    const uint32_t events = buffer->is_whole() ? format::row_count(buffer->header->written) : 0;
+    if (events != 0) {
         format::EventChunkHeader header;
         const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
         if (compressed.empty() || !make_room(format::chunk_bytes<>(header.compressed_bytes))) {

@@ -16,6 +16,12 @@ public:
     void write(format::RecordType type, std::initializer_list<format::Piece> payload, uint64_t stamp = 0,
                uint16_t flags = 0) noexcept;
 
+    // A record without payload, where there is room for it at once. False: there is none.
+    [[nodiscard]] bool try_write(format::RecordType type, uint64_t stamp) noexcept
+    {
+        return writer_.append(type, stamp, {});
+    }
+
 private:
     format::JournalWriter writer_;
 };

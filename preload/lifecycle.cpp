@@ -67,6 +67,8 @@ void Tracer::set_end(format::EndState end, int status) noexcept
 void Tracer::on_exit(int status) noexcept
 {
     if (!file.exists() || !is_this_process()) return;
+    announce_limit();
+    announce_failure(); // perhaps no hook has come by since
     sampler.take_last(true);
     set_end(format::EndState::exit_started, status);
     if (settings.min_events != 0) {
@@ -141,8 +143,8 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
         parent_.fork_stamp = fork_stamp;
         parent_.path = file.path();
     }
-    control_->recording.store(false, std::memory_order_relaxed);
     adrift_.store(true, std::memory_order_relaxed);
+    renew_mode();
     file.cut_loose();
     // What this thread holds it gives back when the handler returns (t_local.locks_held).
     state_lock.reset();
@@ -164,25 +166,29 @@ void Tracer::settle_as_child() noexcept
 {
     const State was = state();
     pid_ = os::pid();
+    control_->is_ours.store(true, std::memory_order_relaxed);
     adrift_.store(false, std::memory_order_relaxed);
     file.reset();
     threads.reset();
     t_local.state = nullptr;
     modules.look_again();
     pool.reset();
+    buffers_wanted_.store(false, std::memory_order_relaxed);
     drains.reset();
     folder.reset();
     sampler.reset();
     pcs.reset();
     closing_.store(0, std::memory_order_relaxed);
     if (!settings.children)
-        state_.store(State::off, std::memory_order_release);
-    else if (was == State::recording || was == State::failed)
-        state_.store(State::dormant, std::memory_order_release);
+        enter_state(State::off);
+    else
+        enter_state(was == State::recording || was == State::failed ? State::dormant : was);
 }
 
 bool Tracer::is_settled() noexcept
 {
+    // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
+    if (!is_adrift() && is_new_child()) leave_parent(now());
     if (!is_adrift()) [[likely]]
         return true;
     if (is_inside_hook()) return false;

@@ -239,14 +239,33 @@ inline void futex_wake(const uint32_t* word_at, int threads) noexcept
     call(SYS_futex, word(word_at), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, threads);
 }
 
-// Blocks all signals of the calling thread for its lifetime.
+[[nodiscard]] constexpr uint64_t signal_set(int signal) noexcept
+{
+    return uint64_t{1} << (signal - 1);
+}
+
+// Of the calling thread.
+inline void block_signal(int signal) noexcept
+{
+    constexpr long kBlock = 0; // SIG_BLOCK
+    const uint64_t set = signal_set(signal);
+    call(SYS_rt_sigprocmask, kBlock, word(&set), 0, sizeof set);
+}
+inline void allow_signal(int signal) noexcept
+{
+    constexpr long kUnblock = 1; // SIG_UNBLOCK
+    const uint64_t set = signal_set(signal);
+    call(SYS_rt_sigprocmask, kUnblock, word(&set), 0, sizeof set);
+}
+
+// Blocks all signals of the calling thread, but those in `open`, for its lifetime.
 class SignalsBlocked {
 public:
-    SignalsBlocked() noexcept
+    explicit SignalsBlocked(uint64_t open = 0) noexcept
     {
-        constexpr long kSetMask = 2; // SIG_SETMASK
-        const uint64_t all = ~uint64_t{0};
-        call(SYS_rt_sigprocmask, kSetMask, word(&all), word(&before_), sizeof all);
+        constexpr long kBlock = 0; // SIG_BLOCK
+        const uint64_t all = ~open;
+        call(SYS_rt_sigprocmask, kBlock, word(&all), word(&before_), sizeof all);
     }
     ~SignalsBlocked()
     {

@@ -77,7 +77,9 @@ bool start_own_thread(void (*main)(), bool is_writer) noexcept
     block->self = block->self_again = pointer;
     block->multiple_threads = 1;
     block->stack_guard = g_tracer.now();
-    reinterpret_cast<ThreadLocal*>(pointer - below)->is_writer = is_writer;
+    auto& local = *reinterpret_cast<ThreadLocal*>(pointer - below);
+    local.is_own_thread = true;
+    local.is_writer = is_writer;
 
     // The thread inherits a mask that blocks every signal: none of the host's is ever taken away from it.
     const os::SignalsBlocked no_handlers;

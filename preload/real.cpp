@@ -66,6 +66,12 @@ void* bootstrap_realloc(void* old, size_t bytes)
         f.malloc_usable_size = [](void* block) { return bootstrap_size(block); };
         f.mmap = [](void*, size_t, int, int, int, off_t) { return MAP_FAILED; };
         f.munmap = [](void*, size_t) { return -1; };
+        // A signal handler in the middle of a look-up.
+        f.sigaction = [](int, const struct sigaction*, struct sigaction*) { return -1; };
+        f.signal = f.bsd_signal = f.ssignal = f.sysv_signal = f.__sysv_signal =
+            f.sigset = [](int, sighandler_t) { return SIG_ERR; };
+        f.sigignore = [](int) { return -1; };
+        f.siginterrupt = [](int, int) { return -1; };
         return f;
     }();
     return functions;

@@ -7,6 +7,7 @@
 #include "preload/thread_local.hpp"
 
 #include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <link.h>
 #include <pthread.h>
@@ -37,7 +38,16 @@ namespace leak::preload {
     X(execvpe, int, (const char*, char* const*, char* const*))                           \
     X(fexecve, int, (int, char* const*, char* const*))                                   \
     X(execveat, int, (int, const char*, char* const*, char* const*, int))                \
-    X(_exit, void, (int))
+    X(_exit, void, (int))                                                                \
+    X(sigaction, int, (int, const struct sigaction*, struct sigaction*))                 \
+    X(signal, sighandler_t, (int, sighandler_t))                                         \
+    X(bsd_signal, sighandler_t, (int, sighandler_t))                                     \
+    X(ssignal, sighandler_t, (int, sighandler_t))                                        \
+    X(sysv_signal, sighandler_t, (int, sighandler_t))                                    \
+    X(__sysv_signal, sighandler_t, (int, sighandler_t))                                  \
+    X(sigset, sighandler_t, (int, sighandler_t))                                         \
+    X(sigignore, int, (int))                                                             \
+    X(siginterrupt, int, (int, int))
 
 struct RealFunctions {
 #define LEAK_MEMBER(name, result, parameters) result(*name) parameters;

@@ -130,6 +130,19 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
     g_tracer.count_libunwind_stack();
 }
 
+// Thread names and ends: looked for now and then. Who holds the lock may be waiting for the writer.
+void note_threads(ThreadState& state) noexcept
+{
+    Lock& lock = g_tracer.state_lock;
+    if (!g_tracer.settings.drops_overflow)
+        lock.lock();
+    else if (!lock.try_lock())
+        return;
+    refresh_name(state);
+    g_tracer.threads.reclaim();
+    lock.unlock();
+}
+
 // Hands the stream's buffer over and gives it an empty one, in which the next stack must be whole.
 [[nodiscard]] bool change_buffer(ThreadState& state, Stream& stream, uint32_t level, uint64_t stamp) noexcept
 {
@@ -144,14 +157,12 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
         stream.leave_buffer();
         g_tracer.pool.give_full(*handed_over);
         g_tracer.writer.wake();
-        const Locked locked(g_tracer.state_lock);
-        refresh_name(state);
-        g_tracer.threads.reclaim();
+        note_threads(state);
     }
     if (level == 0) g_tracer.sampler.pass_by();
     RawBuffer* buffer = g_tracer.take_buffer();
-    if (buffer == nullptr) {
-        g_tracer.count_lost(format::LossCause::no_space);
+    if (buffer == nullptr || !buffer->is_whole()) {
+        g_tracer.count_lost(g_tracer.loss_without_buffer());
         return false;
     }
     format::RawBufferHeader& header = *buffer->header;
@@ -179,7 +190,8 @@ template <bool kHasStack, bool kHasSize>
 void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFields& event) noexcept
 {
     Stream& stream = state.streams[level];
-    if (!change_buffer(state, stream, level, event.stamp)) return stream.walk.forget();
+    // If there is none, the next event finds no room either, and comes here.
+    if (!change_buffer(state, stream, level, event.stamp)) return;
     if (format::has_stack(event.kind))
         event.stack = stream.walk.whole();
     else
@@ -216,6 +228,8 @@ record_slowly(uint32_t level, format::EventFields event, HookFrame hook, bool ha
         if (!g_tracer.is_stopped()) g_tracer.count_lost(format::LossCause::nested_signal);
     } else if (state == nullptr) {
         g_tracer.count_lost(level == 0 ? format::LossCause::no_memory : format::LossCause::nested_signal);
+    } else if (state->streams[level].buffer == nullptr && g_tracer.must_drop()) {
+        g_tracer.count_lost(format::LossCause::overflow);
     } else {
         auto work = [&] {
             Stream& stream = state->streams[level];

@@ -97,10 +97,12 @@ void Sampler::run() noexcept
 {
     settle_own_thread();
     for (;;) {
+        os::allow_signal(SIGBUS); // or a fault in the slot kills the process
         if (!is_single_threaded())
             take(true);
         else if (wanted_.exchange(true, std::memory_order_relaxed))
             take(false); // the host's thread did not come by
+        os::block_signal(SIGBUS);
         const uint64_t interval_ns = interval_ns_.load(std::memory_order_relaxed);
         os::futex_wait(&never_, 0, static_cast<long>(interval_ns / 1'000'000 + 1));
     }

@@ -3,6 +3,7 @@
 #include "format/layout.hpp"
 #include "preload/message.hpp"
 #include "preload/os.hpp"
+#include "preload/signal_name.hpp"
 
 namespace leak::preload {
 
@@ -160,6 +161,12 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
         if (!settings.is_unwanted_child && !parse_choice(value, "1", "0", settings.children)) return "0 or 1; using 1";
     } else if (name == "LEAK_START") {
         if (!parse_choice(value, "on", "off", settings.start)) return "on or off; using on";
+    } else if (name == "LEAK_TOGGLE_SIGNAL") {
+        settings.toggle_signal = signal_named(value);
+        if (settings.toggle_signal == 0)
+            return "a signal that can be caught and is not raised by faults, such as USR2, 12 or RTMIN+1; using none";
+    } else if (name == "LEAK_OVERFLOW") {
+        if (!parse_choice(value, "drop", "help", settings.drops_overflow)) return "help or drop; using help";
     } else if (name == "LEAK_WRITER") {
         if (!parse_choice(value, "thread", "inline", settings.writer_thread)) return "thread or inline; using thread";
     } else if (name == "LEAK_VERBOSE") {

@@ -29,6 +29,8 @@ struct Settings {
     bool children = true;                      // LEAK_CHILDREN
     bool is_unwanted_child = false;            // LEAK_CHILDREN=-: see disown_children()
     bool start = true;                         // LEAK_START=on|off
+    int toggle_signal = 0;                     // LEAK_TOGGLE_SIGNAL; 0: none
+    bool drops_overflow = false;               // LEAK_OVERFLOW=help|drop
     bool writer_thread = true;                 // LEAK_WRITER=thread|inline
     bool verbose = false;                      // LEAK_VERBOSE
     Path temporary_directory;                  // TMPDIR

@@ -14,7 +14,8 @@ bool SlotRing::begin(uint64_t bytes) noexcept
     reserve_ = 2;
     for (uint32_t& count : counts_) count = 0;
     if (limit_ == 0) return true;
-    uses_ = static_cast<Use*>(os::map_memory(limit_ * sizeof(Use)));
+    capacity_ = limit_;
+    uses_ = static_cast<Use*>(os::map_memory(capacity_ * sizeof(Use)));
     return uses_ != nullptr;
 }
 
@@ -49,6 +50,17 @@ uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept
     uses_[slot] = {kind, false, false, sequence, UINT64_MAX, 0};
     ++counts_[static_cast<uint32_t>(kind)];
     return slot;
+}
+
+void SlotRing::limit_to(uint32_t slots) noexcept
+{
+    const Locked locked(lock_);
+    if (limit_ == 0 || slots >= limit_ || slots < slots_) return;
+    limit_ = slots;
+    // The first fold has to find room for its state, and no fold needs more than a quarter.
+    constexpr uint32_t kLeast = 4;
+    if (reserve_ < kLeast) reserve_ = kLeast;
+    if (reserve_ > limit_ / 4) reserve_ = limit_ / 4;
 }
 
 void SlotRing::give_back(uint32_t slot) noexcept
@@ -104,9 +116,9 @@ bool SlotRing::may_have_events_before(uint32_t slot, uint64_t stamp) noexcept
 
 void SlotRing::reset() noexcept
 {
-    if (uses_ != nullptr) os::unmap(uses_, limit_ * sizeof(Use));
+    if (uses_ != nullptr) os::unmap(uses_, capacity_ * sizeof(Use));
     uses_ = nullptr;
-    limit_ = slots_ = free_ = 0;
+    limit_ = capacity_ = slots_ = free_ = 0;
 }
 
 } // namespace leak::preload

@@ -42,6 +42,9 @@ public:
     // Slots kept for the next carried state, and what has to go on in any case.
     void set_reserve(uint32_t slots) noexcept { reserve_ = slots; }
 
+    // There is no room for more than `slots`: the bound, from now on.
+    void limit_to(uint32_t slots) noexcept;
+
     // A slot for `kind`: one that is free, or the next one behind the end of the file (== slots()). kNone: the bound
     // is reached.
     [[nodiscard]] uint32_t take(format::SlotKind kind, uint64_t sequence) noexcept;
@@ -64,7 +67,8 @@ public:
 private:
     Lock lock_;
     Use* uses_ = nullptr;
-    uint32_t limit_ = 0; // 0: unbounded
+    uint32_t capacity_ = 0; // of uses_
+    uint32_t limit_ = 0;    // 0: unbounded
     uint32_t slots_ = 0;
     uint32_t free_ = 0;
     uint32_t reserve_ = 0;

@@ -19,7 +19,8 @@ struct ThreadLocal {
     uint32_t in_tracer;  // above 0 while our own slow paths call libc: what they allocate is not the host's doing
 
     bool beginning; // this thread is creating the trace
-    bool is_writer; // the writer thread, which never runs a hook
+    bool is_own_thread; // one of ours (own_thread.hpp), which never runs a hook
+    bool is_writer;     // the writer
 
     const void* recorded; // the block of the thread's last recorded allocation
     format::EventKind recorded_kind;

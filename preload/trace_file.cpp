@@ -125,7 +125,8 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
     device_ = status.st_dev;
     inode_ = status.st_ino;
     trace_id_ = random_id();
-    if (mapped_ == nullptr) mapped_ = static_cast<std::byte**>(os::map_memory(kMostMapped * sizeof *mapped_));
+    if (mapped_ == nullptr)
+        mapped_ = static_cast<std::atomic<uint64_t>*>(os::map_memory(kMostMapped * sizeof *mapped_));
     Slot first;
     if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd))) first = take_slot(fd, SlotKind::start, os::tid());
     std::byte* const slot = first.at;
@@ -135,7 +136,6 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
         os::remove(path_.c_str());
         return false;
     }
-    remember(slot);
     lay_out_first_slot(slot, settings, clock, start_unix_ns);
     // Last: from here on a signal handler counts what it loses in the header.
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -180,23 +180,66 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     publish_frame(slot + format::kFileHeaderOffset, header);
 }
 
+// Takes room on the disk for a slot and, in a ring that has grown a little, for some behind it: where the disk is full,
+// old events can be folded only as long as there are slots for the carried state. Or -errno. What was asked for beyond
+// the slot may fail: then the ring ends where there is room.
+long TraceFile::take_room(int fd, uint32_t index) noexcept
+{
+    constexpr uint32_t kFirstAhead = 4;
+    constexpr uint32_t kMostAhead = 8;
+    const uint64_t most = os::file_size_limit() / kSlotBytes;
+    // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
+    if (index >= most) return -EFBIG;
+    const uint64_t from = uint64_t{index} * kSlotBytes;
+    uint64_t end = index + 1;
+    if (ring_.is_bounded() && index >= kFirstAhead) end += kMostAhead;
+    if (ring_.is_bounded() && end > ring_.limit()) end = ring_.limit();
+    const int limited = end > most ? -EFBIG : 0;
+    if (end > most) end = most;
+    long result = 0;
+    if (end > slots_with_room_) {
+        result = os::reserve(fd, from, end * kSlotBytes - from);
+        if (result >= 0) slots_with_room_ = static_cast<uint32_t>(end);
+    }
+    if (result == -ENOSPC || result == -EDQUOT) {
+        const auto error = static_cast<int>(result);
+        result = os::reserve(fd, from, kSlotBytes);
+        if (result >= 0 && slots_with_room_ <= index) slots_with_room_ = index + 1;
+        if (result >= 0) limit_ring(error);
+    } else if (result >= 0 && limited != 0) {
+        limit_ring(limited);
+    }
+    return result;
+}
+
+void TraceFile::limit_ring(int error) noexcept
+{
+    // With fewer there is nothing to fold, or nowhere to put what comes out of it: it fails when it is full.
+    constexpr uint32_t kLeastSlots = 12;
+    constexpr uint32_t kLeastAhead = 3;
+    const uint32_t slots = slots_with_room_;
+    if (slots < kLeastSlots || slots < ring_.slots() + kLeastAhead || slots >= ring_.limit()) return;
+    ring_.limit_to(slots);
+    new_limit_.store(error, std::memory_order_release);
+}
+
 // Adds an empty slot to the file. The space is reserved first: a write to a mapped page that the disk has no room for
 // would be a SIGBUS in the host. The size changes only then, and the slot's frames follow at once, so that a process
 // that is killed leaves a file that zstd does not accept only if it is killed between these two calls.
 bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
 {
-    const uint64_t from = uint64_t{ring_.slots() - 1} * kSlotBytes;
-    // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
-    if (from + kSlotBytes > os::file_size_limit()) {
-        error_ = -EFBIG;
-        return false;
-    }
+    const uint32_t index = ring_.slots() - 1;
+    const uint64_t from = uint64_t{index} * kSlotBytes;
     struct {
         format::SlotHeader header;
         format::PaddingHeader rest;
     } const first = {header, format::make_padding(kSlotBytes - sizeof header)};
 
-    long result = os::reserve(fd, from, kSlotBytes);
+    long result = take_room(fd, index);
+    if (result == -EFBIG) {
+        error_ = -EFBIG;
+        return false;
+    }
     const bool can_reserve = result != -EOPNOTSUPP && result != -ENOSYS;
     if (!can_reserve || result >= 0) result = os::truncate(fd, from + kSlotBytes);
     if (result >= 0) result = os::write_at(fd, &first, sizeof first, from);
@@ -212,6 +255,7 @@ bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
     if (result >= 0) return true;
     error_ = static_cast<int>(result);
     os::truncate(fd, from); // a part of a slot would be neither used nor valid
+    slots_with_room_ = index;
     return false;
 }
 
@@ -246,6 +290,11 @@ void TraceFile::recycle(std::byte* slot, const format::SlotHeader& header) noexc
 Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
 {
     const uint32_t had = ring_.slots();
+    if (is_cut(fd)) {
+        was_cut_.store(true, std::memory_order_relaxed);
+        error_ = -ESTALE;
+        return {};
+    }
     const uint32_t index = ring_.take(kind, slot_uses_ + 1);
     is_full_ = index == SlotRing::kNone;
     if (is_full_) return {};
@@ -255,6 +304,7 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     if (!is_new || extend(fd, header)) {
         const uint64_t offset = uint64_t{index} * kSlotBytes;
         if (auto* at = static_cast<std::byte*>(os::map_file(fd, offset, kSlotBytes)); at != nullptr) {
+            remember(at); // first: the file may be cut at any moment
             if (!is_new) recycle(at, header);
             return {at, index};
         }
@@ -277,7 +327,6 @@ Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
         slot = take_slot(own, kind, owner_tid);
     if (fd < 0 && own >= 0) os::close(own);
     if (slot) {
-        remember(slot.at);
         lay_out(slot.at, kind);
         std::atomic_ref(header().slot_count).store(ring_.slots(), std::memory_order_release);
     }
@@ -317,21 +366,75 @@ void TraceFile::wait_until_whole() const noexcept
 // The writer adds slots while a host thread that helps it may close one, so the entries are atomic.
 void TraceFile::remember(std::byte* slot) noexcept
 {
-    for (uint32_t i = 0; i < mapped_end_; ++i) {
-        std::byte* unused = nullptr;
-        if (std::atomic_ref(mapped_[i]).compare_exchange_strong(unused, slot, std::memory_order_relaxed)) return;
+    const auto address = reinterpret_cast<uint64_t>(slot);
+    const uint32_t end = mapped_end_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < end; ++i) {
+        uint64_t unused = 0;
+        if (mapped_[i].compare_exchange_strong(unused, address, std::memory_order_relaxed)) return;
     }
-    if (mapped_end_ < kMostMapped) mapped_[mapped_end_++] = slot;
+    if (end == kMostMapped) return;
+    mapped_[end].store(address, std::memory_order_relaxed);
+    mapped_end_.store(end + 1, std::memory_order_release);
+}
+
+void TraceFile::forget(std::byte* slot) noexcept
+{
+    const auto address = reinterpret_cast<uint64_t>(slot);
+    const uint32_t end = mapped_end_.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < end; ++i) {
+        uint64_t found = address;
+        while (!mapped_[i].compare_exchange_strong(found, 0, std::memory_order_acquire)) {
+            if (found != (address | kLeaving)) break;
+            os::call(SYS_sched_yield);
+            found = address;
+        }
+        if (found == address) return;
+    }
 }
 
 void TraceFile::close_slot(const Slot& slot) noexcept
 {
-    for (uint32_t i = 0; i < mapped_end_; ++i) {
-        std::byte* found = slot.at;
-        if (std::atomic_ref(mapped_[i]).compare_exchange_strong(found, nullptr, std::memory_order_relaxed)) break;
-    }
+    forget(slot.at);
     os::unmap(slot.at, kSlotBytes);
     ring_.close(slot.index);
+}
+
+bool TraceFile::has_mapped(const void* address) const noexcept
+{
+    const uint32_t end = mapped_end_.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < end; ++i) {
+        const uint64_t slot = mapped_[i].load(std::memory_order_relaxed) & ~kLeaving;
+        if (slot != 0 && reinterpret_cast<uint64_t>(address) - slot < kSlotBytes) return true;
+    }
+    return false;
+}
+
+void TraceFile::leave(const void* fault) noexcept
+{
+    const auto first = reinterpret_cast<uint64_t>(first_slot_);
+    bool keeps_first = first != 0 && reinterpret_cast<uint64_t>(fault) - first >= kSlotBytes;
+    if (const int fd = keeps_first ? open_again() : -1; fd >= 0) {
+        struct stat status{};
+        keeps_first = os::status(fd, status) >= 0 && status.st_size >= static_cast<off_t>(kSlotBytes);
+        os::close(fd);
+    } else {
+        keeps_first = false;
+    }
+    const uint32_t end = mapped_end_.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < end; ++i) {
+        uint64_t slot = mapped_[i].load(std::memory_order_relaxed);
+        if (slot == 0 || (slot & kLeaving) != 0 || (keeps_first && slot == first)) continue;
+        // Who finds another thread at it comes back by the next fault.
+        if (!mapped_[i].compare_exchange_strong(slot, slot | kLeaving, std::memory_order_acquire)) continue;
+        os::replace_mapping(reinterpret_cast<void*>(slot), kSlotBytes);
+        mapped_[i].store(slot, std::memory_order_release);
+    }
+}
+
+bool TraceFile::is_cut(int fd) const noexcept
+{
+    struct stat status{};
+    return os::status(fd, status) >= 0 && static_cast<uint64_t>(status.st_size) < uint64_t{ring_.slots()} * kSlotBytes;
 }
 
 int TraceFile::open_again() const noexcept
@@ -358,21 +461,28 @@ void TraceFile::note_time(const Clock& clock) noexcept
 
 void TraceFile::cut_loose() noexcept
 {
-    for (uint32_t i = 0; i < mapped_end_; ++i)
-        if (mapped_[i] != nullptr) os::replace_mapping(mapped_[i], kSlotBytes);
+    const uint32_t end = mapped_end_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < end; ++i) {
+        const uint64_t slot = mapped_[i].load(std::memory_order_relaxed) & ~kLeaving;
+        if (slot != 0) os::replace_mapping(reinterpret_cast<void*>(slot), kSlotBytes);
+        mapped_[i].store(slot, std::memory_order_relaxed);
+    }
     extending_.store(false, std::memory_order_relaxed);
 }
 
 void TraceFile::reset() noexcept
 {
-    for (uint32_t i = 0; i < mapped_end_; ++i) {
-        if (mapped_[i] == nullptr) continue;
-        os::unmap(mapped_[i], kSlotBytes);
-        mapped_[i] = nullptr;
+    const uint32_t end = mapped_end_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < end; ++i) {
+        const uint64_t slot = mapped_[i].exchange(0, std::memory_order_relaxed);
+        if (slot != 0) os::unmap(reinterpret_cast<void*>(slot), kSlotBytes);
     }
-    mapped_end_ = 0;
+    mapped_end_.store(0, std::memory_order_relaxed);
+    was_cut_.store(false, std::memory_order_relaxed);
     first_slot_ = nullptr;
     slot_uses_ = 0;
+    slots_with_room_ = 0;
+    new_limit_.store(0, std::memory_order_relaxed);
     ring_.reset();
     error_ = 0;
     extending_.store(false, std::memory_order_relaxed);

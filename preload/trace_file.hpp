@@ -43,6 +43,15 @@ class TraceFile {
 public:
     // Creates the file with slot 0. False: nothing could be created; error() says why.
     [[nodiscard]] bool create(const Settings& settings, const Clock& clock) noexcept;
+    // Whether the address lies in a slot that is mapped. Takes no lock; a signal handler may ask.
+    [[nodiscard]] bool has_mapped(const void* address) const noexcept;
+    // Somebody has cut the file: puts private memory, all zero, where slots are mapped, but where slot 0 is if the file
+    // still has it and `fault` does not lie there. For signal handlers; all signals must be blocked.
+    void leave(const void* fault) noexcept;
+    // The file is shorter than it was made. fd: open for it.
+    [[nodiscard]] bool is_cut(int fd) const noexcept;
+    // add_slot() has found that it is.
+    [[nodiscard]] bool was_cut() const noexcept { return was_cut_.load(std::memory_order_relaxed); }
     // In a forked child: puts private memory, all zero, where slots are mapped, for hooks that were interrupted.
     void cut_loose() noexcept;
     // Forgets the file without touching its contents.
@@ -66,6 +75,11 @@ public:
     // The last add_slot() found the ring full.
     [[nodiscard]] bool is_full() const noexcept { return is_full_; }
     [[nodiscard]] SlotRing& ring() noexcept { return ring_; }
+    // The error for which the ring is smaller than it was to be, once; 0: none, or it was told before.
+    [[nodiscard]] int new_limit() noexcept
+    {
+        return new_limit_.load(std::memory_order_relaxed) == 0 ? 0 : new_limit_.exchange(0, std::memory_order_acquire);
+    }
     // Unmaps a slot that is complete.
     void close_slot(const Slot& slot) noexcept;
     // A descriptor for the file, checked to be the one that was created; or -errno.
@@ -77,12 +91,15 @@ public:
 private:
     [[nodiscard]] Slot take_slot(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
     [[nodiscard]] format::SlotHeader make_header(format::SlotKind kind, uint32_t owner_tid) const noexcept;
+    [[nodiscard]] long take_room(int fd, uint32_t index) noexcept;
+    void limit_ring(int error) noexcept;
     [[nodiscard]] bool extend(int fd, const format::SlotHeader& header) noexcept;
     static void recycle(std::byte* slot, const format::SlotHeader& header) noexcept;
     void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
                             uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
     void remember(std::byte* slot) noexcept;
+    void forget(std::byte* slot) noexcept;
 
     static constexpr uint32_t kMostMapped = 65'536; // slots; those that stay mapped are raw, pcs and journal ones
 
@@ -93,12 +110,18 @@ private:
     uint64_t trace_id_ = 0;
     uint64_t slot_uses_ = 0; // the last one's sequence
     SlotRing ring_;
+    uint32_t slots_with_room_ = 0; // on the disk, from the first one on
+    std::atomic<int> new_limit_{0};
     bool is_full_ = false;
     int error_ = 0;
     std::atomic<bool> extending_{false};
     std::atomic<bool> noting_time_{false};
-    std::byte** mapped_ = nullptr; // addresses of mapped slots; nullptr: an entry not in use
-    uint32_t mapped_end_ = 0;
+    std::atomic<bool> was_cut_{false};
+    // Addresses of mapped slots; 0: an entry not in use. With kLeaving a slot is being replaced by leave(), and whoever
+    // wants to unmap it has to wait: somebody else's memory may be in its place then.
+    std::atomic<uint64_t>* mapped_ = nullptr;
+    std::atomic<uint32_t> mapped_end_{0};
+    static constexpr uint64_t kLeaving = 1;
 };
 
 } // namespace leak::preload

@@ -1,5 +1,6 @@
 #include "preload/tracer.hpp"
 
+#include "preload/bus_guard.hpp"
 #include "preload/eh_frame.hpp"
 #include "preload/message.hpp"
 #include "preload/os.hpp"
@@ -54,23 +55,27 @@ constexpr std::string_view error_text(int error) noexcept
 
 bool Tracer::begin_recording() noexcept
 {
+    if (state() == State::off) {
+        toggles_.store(0, std::memory_order_relaxed);
+        renew_mode();
+        return false;
+    }
     if (!is_settled()) {
         lost_early_.fetch_add(1, std::memory_order_relaxed);
         return false;
     }
-    switch (state()) {
-    case State::off:
-    case State::stopped:
-        return false;
-    case State::failed:
+    if (state() == State::failed) {
         announce_failure();
         count_lost(format::LossCause::no_space);
         return false;
-    default:
-        break;
+    }
+    if (state() == State::stopped && toggles_.load(std::memory_order_relaxed) == 0) {
+        renew_mode();
+        return false;
     }
     if (t_local.beginning || t_local.locks_held != 0) {
-        count_lost(format::LossCause::nested_signal); // a signal handler, while the trace is being created
+        // A signal handler, while the trace is being created or recording is about to be switched on.
+        if (!is_stopped()) count_lost(format::LossCause::nested_signal);
         return false;
     }
     const int saved_errno = errno;
@@ -90,16 +95,14 @@ bool Tracer::begin_recording() noexcept
 
 bool Tracer::begin_recording_locked() noexcept
 {
-    if (pid_ != 0 && !is_this_process() && state() == State::recording &&
-        !control_->recording.load(std::memory_order_relaxed)) {
-        // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
-        leave_parent(now());
-        if (t_local.level != 0) return false;
-        settle_as_child();
-    }
     const Locked locked(begin_lock_);
     if (state() == State::fresh) initialise();
-    if (state() == State::dormant && create_trace()) switch_recording(true);
+    if (toggles_.load(std::memory_order_relaxed) != 0) {
+        const Locked records(state_lock);
+        carry_out_toggles(true);
+    }
+    if (state() == State::dormant && create_trace() && state() == State::dormant) enter_state(State::recording);
+    renew_mode();
     return state() == State::recording;
 }
 
@@ -115,6 +118,7 @@ void Tracer::initialise() noexcept
         os::advise(page, kPageBytes, MADV_WIPEONFORK);
         control_ = static_cast<Control*>(page);
     }
+    control_->is_ours.store(true, std::memory_order_relaxed);
     has_ending_key_ = pthread_key_create(&ending_key_, [](void* state) {
                           static_cast<ThreadState*>(state)->ending.store(true, std::memory_order_release);
                       }) == 0;
@@ -122,11 +126,13 @@ void Tracer::initialise() noexcept
     executable_path(executable);
     const bool unwanted = settings.is_unwanted_child ||
                           (!settings.only.empty() && !matches_any(settings.only.view(), base_name(executable.view())));
-    state_.store(unwanted ? State::off : settings.start ? State::dormant : State::stopped, std::memory_order_release);
+    enter_state(unwanted ? State::off : settings.start ? State::dormant : State::stopped);
+    if (!unwanted) start_reacting();
 }
 
 bool Tracer::create_trace() noexcept
 {
+    g_bus_guard.install();
     if (!file.create(settings, clock)) {
         state_.store(State::failed, std::memory_order_release);
         say({"can't create a trace file (", error_text(file.error()), "), so the program runs untraced; set LEAK_OUT"});
@@ -179,12 +185,6 @@ void Tracer::write_first_records() noexcept
     modules.write_all(journal);
 }
 
-void Tracer::switch_recording(bool on) noexcept
-{
-    state_.store(on ? State::recording : State::stopped, std::memory_order_release);
-    control_->recording.store(on && !is_adrift(), std::memory_order_release);
-}
-
 // -- what recording needs --
 
 PcInfo Tracer::pc_info(uint64_t pc) noexcept
@@ -219,16 +219,24 @@ bool Tracer::add_pcs_slot() noexcept
     return true;
 }
 
+// A buffer to fill for every thread, and one for every other to be compressed meanwhile.
+bool Tracer::has_enough_buffers() const noexcept
+{
+    return pool.count() >= threads.count() + threads.count() / 2 + 3;
+}
+
 RawBuffer* Tracer::take_buffer() noexcept
 {
+    announce_limit();
     for (;;) {
         if (is_adrift()) return nullptr;
         const uint32_t seen = pool.free_events();
-        if (RawBuffer* buffer = pool.take_free()) return buffer;
-        if (state() == State::failed) return nullptr;
-        // A buffer to fill for every thread, and one for every other to be compressed meanwhile.
-        const uint32_t enough = threads.count() + threads.count() / 2 + 3;
-        if (pool.full_count() == 0 || pool.count() < enough) {
+        if (RawBuffer* buffer = pool.take_free()) {
+            if (settings.drops_overflow && !pool.has_free()) want_buffers();
+            return buffer;
+        }
+        if (state() == State::failed || must_drop()) return nullptr;
+        if (pool.full_count() == 0 || !has_enough_buffers()) {
             const Locked locked(pool_growth_lock_);
             if (RawBuffer* buffer = pool.take_free()) return buffer; // somebody else was quicker
             if (add_buffers()) continue;
@@ -237,6 +245,33 @@ RawBuffer* Tracer::take_buffer() noexcept
         }
         if (!drains.try_one()) pool.wait_for_free(seen);
     }
+}
+
+// Without a writer somebody has to compress, whatever was asked for.
+bool Tracer::must_drop() noexcept
+{
+    if (!settings.drops_overflow || pool.has_free() || !writer.ensure_running()) return false;
+    want_buffers();
+    return true;
+}
+
+format::LossCause Tracer::loss_without_buffer() const noexcept
+{
+    const bool has_failed = state() == State::failed;
+    return settings.drops_overflow && !has_failed ? format::LossCause::overflow : format::LossCause::no_space;
+}
+
+// One system call until the buffers are there: where the ring has no room for more the wish stays.
+void Tracer::want_buffers() noexcept
+{
+    if (has_enough_buffers() || buffers_wanted_.load(std::memory_order_relaxed)) return;
+    if (!buffers_wanted_.exchange(true, std::memory_order_acq_rel)) writer.wake();
+}
+
+void Tracer::add_wanted_buffers() noexcept
+{
+    if (!buffers_wanted_.load(std::memory_order_acquire) || state() == State::failed) return;
+    if (has_enough_buffers() || add_buffers()) buffers_wanted_.store(false, std::memory_order_release);
 }
 
 bool Tracer::add_buffers() noexcept
@@ -254,7 +289,7 @@ Slot Tracer::new_slot(format::SlotKind kind) noexcept
     if (t_local.is_writer) return add_slot(kind, 0, writer.descriptor());
     if (writer.ensure_running()) return writer.request_slot(kind, os::tid());
     // A child that a handler forks here would go on changing the file.
-    const os::SignalsBlocked no_handlers;
+    const os::SignalsBlocked no_handlers(os::signal_set(SIGBUS)); // which the slot may raise
     const Locked locked(growth_lock_);
     fold_if_due();
     return add_slot(kind, os::tid(), -1);
@@ -266,6 +301,10 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
     if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
         slot = file.add_slot(kind, owner_tid, fd);
     if (slot || kind == format::SlotKind::samples) return slot; // a trace without samples is one
+    if (file.was_cut()) {
+        lose_cut_file();
+        return {};
+    }
     // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
     const bool can_wait =
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());
@@ -278,8 +317,28 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
 
 void Tracer::fail(format::LossCause cause, std::string_view what, int error) noexcept
 {
-    if (is_adrift() || state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return;
-    control_->recording.store(false, std::memory_order_release);
+    if (note_failure(cause, what, error) && !t_local.is_own_thread) announce_failure();
+}
+
+void Tracer::note_cut_file() noexcept
+{
+    if (is_new_child()) return; // the file is its parent's
+    note_failure(format::LossCause::truncated, "somebody cut the trace file", 0);
+}
+
+void Tracer::lose_cut_file() noexcept
+{
+    {
+        const os::SignalsBlocked no_handlers;
+        file.leave(nullptr);
+    }
+    fail(format::LossCause::truncated, "somebody cut the trace file", 0);
+}
+
+bool Tracer::note_failure(format::LossCause cause, std::string_view what, int error) noexcept
+{
+    if (is_adrift() || state_.exchange(State::failed, std::memory_order_acq_rel) == State::failed) return false;
+    renew_mode();
     if (file.exists()) {
         std::atomic_ref(file.header().loss_cause).store(cause, std::memory_order_relaxed);
         std::atomic_ref(file.header().loss_first_stamp).store(now(), std::memory_order_release);
@@ -287,14 +346,26 @@ void Tracer::fail(format::LossCause cause, std::string_view what, int error) noe
     failure_ = what;
     failure_error_ = error;
     failure_is_new_.store(true, std::memory_order_release);
-    if (!t_local.is_writer) announce_failure();
+    return true;
 }
 
 void Tracer::announce_failure() noexcept
 {
     if (!failure_is_new_.load(std::memory_order_acquire) || !failure_is_new_.exchange(false)) return;
+    if (failure_error_ == 0)
+        return say({failure_, ": tracing stops here, the program goes on; what is left is in ", file.path().view()});
     say({failure_, " (", error_text(failure_error_),
          "): tracing stops here, the program goes on; events up to now are in ", file.path().view()});
+}
+
+void Tracer::announce_limit() noexcept
+{
+    const int error = file.new_limit();
+    if (error == 0) return;
+    Text<24> megabytes;
+    megabytes.add_number(uint64_t{file.ring().limit()} * format::kSlotBytes >> 20);
+    say({"the trace can't grow to its ring's size (", error_text(error), "): it keeps to ", megabytes.view(),
+         " MiB, and old events are folded"});
 }
 
 void Tracer::count_libunwind_stack() noexcept
@@ -353,33 +424,6 @@ void Tracer::mark(std::string_view text) noexcept
     if (text.size() > kMostBytes) text = head(text, kMostBytes);
     const Locked locked(state_lock);
     journal.write(format::RecordType::mark, {format::piece_of_text(text.data(), text.size())});
-}
-
-void Tracer::stop() noexcept
-{
-    if (state() == State::fresh) static_cast<void>(recording());
-    if (!is_settled()) return;
-    const Locked locked(begin_lock_);
-    if (state() != State::recording && state() != State::dormant) return;
-    switch_recording(false);
-    const Locked records(state_lock);
-    journal.write(format::RecordType::recording_stopped, {});
-}
-
-void Tracer::start() noexcept
-{
-    if (!is_settled()) return;
-    const Locked locked(begin_lock_);
-    if (state() != State::stopped) return;
-    if (!file.exists()) {
-        state_.store(State::dormant, std::memory_order_release);
-        return;
-    }
-    {
-        const Locked records(state_lock);
-        journal.write(format::RecordType::recording_started, {});
-    }
-    switch_recording(true);
 }
 
 } // namespace leak::preload

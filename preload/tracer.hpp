@@ -37,15 +37,30 @@ enum class State : uint32_t {
 // In a page that the kernel wipes in a forked child (MADV_WIPEONFORK), however the fork was made: a child never writes
 // into its parent's trace.
 struct Control {
-    std::atomic<bool> recording{false};
+    // What a hook does with its event.
+    enum class Mode : uint32_t {
+        ask,    // looks further: begin_recording(). What a wiped page says
+        record, // records it
+        pass,   // nothing: recording is off
+    };
+    std::atomic<Mode> mode{Mode::ask};
+    std::atomic<bool> is_ours{false}; // not wiped: this is the process that wrote it, or one that shares its memory
+    Lock bus_lock;                    // BusGuard's: free in a child, whoever held it
 };
 
 class Tracer {
 public:
     // The only test of a hook on its fast path.
-    [[nodiscard]] bool recording() noexcept { return is_recording() || begin_recording(); }
+    [[nodiscard]] bool recording() noexcept
+    {
+        const Control::Mode mode = control_->mode.load(std::memory_order_relaxed);
+        return mode == Control::Mode::record || (mode != Control::Mode::pass && begin_recording());
+    }
     // The same without beginning.
-    [[nodiscard]] bool is_recording() const noexcept { return control_->recording.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool is_recording() const noexcept
+    {
+        return control_->mode.load(std::memory_order_relaxed) == Control::Mode::record;
+    }
 
     // -- the life of a process --
     void on_load(char** environment) noexcept; // our constructor: the rest of start-up that needs libc
@@ -65,7 +80,13 @@ public:
     void mark(std::string_view text) noexcept;
     void start() noexcept;
     void stop() noexcept;
-    [[nodiscard]] bool is_stopped() const noexcept { return state() == State::stopped; }
+    // Or about to be: switched off by a signal that no hook has come by since.
+    [[nodiscard]] bool is_stopped() const noexcept
+    {
+        return (state() == State::stopped) != ((toggles_.load(std::memory_order_relaxed) & 1) != 0);
+    }
+    // LEAK_TOGGLE_SIGNAL has come.
+    void on_toggle_signal() noexcept;
 
     // -- for the parts of the tracer --
     // The pc's id, given now if need be, and its rule. Id 0: it can't be given now. Takes the state lock.
@@ -74,8 +95,14 @@ public:
     [[nodiscard]] bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed) != 0; }
     [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
     // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed,
-    // or all buffers that the ring has room for are in the hands of threads.
+    // all buffers that the ring has room for are in the hands of threads, or must_drop().
     [[nodiscard]] RawBuffer* take_buffer() noexcept;
+    // LEAK_OVERFLOW=drop, and there is no buffer for a thread that needs one: the writer is told, and nobody waits.
+    [[nodiscard]] bool must_drop() noexcept;
+    // What the thread that take_buffer() gave none has to say.
+    [[nodiscard]] format::LossCause loss_without_buffer() const noexcept;
+    // Adds raw buffers when threads miss some. The writer, between other work.
+    void add_wanted_buffers() noexcept;
     // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
     // for nothing, and must not wait for anybody.
     [[nodiscard]] bool is_adrift() const noexcept { return adrift_.load(std::memory_order_relaxed); }
@@ -85,6 +112,11 @@ public:
     [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
     // Folds old events if the ring needs their slots soon. Whoever extends the file. False: nothing was done.
     bool fold_if_due() noexcept { return file.ring().is_bounded() && folder.fold_if_due(); }
+    // Somebody has cut the file: tracing ends here. The first is for signal handlers, after TraceFile::leave(); what is
+    // to be said is said by the next hook.
+    void note_cut_file() noexcept;
+    void lose_cut_file() noexcept;
+    [[nodiscard]] Lock& bus_lock() noexcept { return control_->bus_lock; }
     // Tracing ends here; says so once.
     void fail(format::LossCause cause, std::string_view what, int error) noexcept;
     // A stack that was taken by libunwind.
@@ -102,6 +134,12 @@ public:
     [[nodiscard]] uint64_t now() const noexcept { return clock.after_allocation(); }
     // The pid of the traced process; a child made by vfork, which shares our memory, has another.
     [[nodiscard]] uint32_t process() const noexcept { return pid_; }
+
+    // The caller shares the traced process's memory and is not one of its threads.
+    [[nodiscard]] bool is_vfork_child() const noexcept
+    {
+        return control_->is_ours.load(std::memory_order_relaxed) && !is_this_process();
+    }
 
     Settings settings;
     Clock clock;
@@ -127,6 +165,8 @@ private:
     void write_first_records() noexcept;
     [[nodiscard]] bool add_pcs_slot() noexcept;
     [[nodiscard]] bool add_buffers() noexcept;
+    [[nodiscard]] bool has_enough_buffers() const noexcept;
+    void want_buffers() noexcept;
     void become_child(uint64_t fork_stamp) noexcept;
     void leave_parent(uint64_t fork_stamp) noexcept;
     void settle_as_child() noexcept;
@@ -134,11 +174,27 @@ private:
     [[nodiscard]] bool is_settled() noexcept;
     // The calling thread was interrupted in one.
     [[nodiscard]] static bool is_inside_hook() noexcept;
+    // fail() without a word. False: it had failed before.
+    bool note_failure(format::LossCause cause, std::string_view what, int error) noexcept;
     // Says what fail() was told, on a thread of the host: the writer has no standard error.
     void announce_failure() noexcept;
+    void announce_limit() noexcept;
     void set_end(format::EndState end, int status) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
-    void switch_recording(bool on) noexcept;
+    // A child that nobody has told yet: its memory is a copy.
+    [[nodiscard]] bool is_new_child() const noexcept
+    {
+        return !control_->is_ours.load(std::memory_order_relaxed) && pid_ != 0 && !is_this_process();
+    }
+    // -- on and off (switching.cpp) --
+    void start_reacting() noexcept; // to LEAK_TOGGLE_SIGNAL
+    void enter_state(State next) noexcept;
+    void renew_mode() noexcept;
+    [[nodiscard]] Control::Mode mode_of_state() const noexcept;
+    // Under begin_lock_, and the state lock where there is a file. may_wait: for room in the journal. False: there is
+    // none, and nothing was done.
+    [[nodiscard]] bool switch_recording(bool on, bool may_wait) noexcept;
+    void carry_out_toggles(bool may_wait) noexcept;
     // What is known of modules that are not loaded any more. Under the state lock.
     void forget_unloaded() noexcept;
 
@@ -149,9 +205,11 @@ private:
     std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
     uint32_t pid_ = 0;
     Lock begin_lock_;
-    Lock pool_growth_lock_;               // adds raw buffers: one slot at a time
-    Lock growth_lock_;                    // extends the file where there is no writer
-    std::atomic<uint64_t> lost_early_{0}; // events lost before there was a file to count them in
+    std::atomic<uint32_t> toggles_{0};        // signals to switch recording over that were not carried out yet
+    Lock pool_growth_lock_;                   // adds raw buffers: one slot at a time
+    std::atomic<bool> buffers_wanted_{false}; // by threads that don't wait for them
+    Lock growth_lock_;                        // extends the file where there is no writer
+    std::atomic<uint64_t> lost_early_{0};     // events lost before there was a file to count them in
     std::string_view failure_;
     int failure_error_ = 0;
     std::atomic<bool> failure_is_new_{false};

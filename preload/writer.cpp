@@ -4,6 +4,7 @@
 #include "preload/own_thread.hpp"
 #include "preload/tracer.hpp"
 
+#include <csignal>
 #include <linux/close_range.h>
 
 namespace leak::preload {
@@ -33,7 +34,8 @@ bool Writer::ensure_running() noexcept
     if (!g_tracer.settings.writer_thread || g_tracer.is_adrift()) return false;
     const Locked locked(start_lock_);
     if (status_.load(std::memory_order_relaxed) == Status::not_started)
-        status_.store(start_own_thread(&Writer::main, true) ? Status::running : Status::unavailable, std::memory_order_release);
+        status_.store(start_own_thread(&Writer::main, true) ? Status::running : Status::unavailable,
+                      std::memory_order_release);
     return status_.load(std::memory_order_relaxed) == Status::running;
 }
 
@@ -48,11 +50,14 @@ void Writer::run() noexcept
     descriptor_ = leave_hosts_descriptors() ? g_tracer.file.open_again() : -1;
     g_tracer.sampler.start();
     for (;;) {
+        os::allow_signal(SIGBUS); // or a fault in a slot kills the process
         const uint32_t seen = work_.load(std::memory_order_acquire);
         const bool has_drained = work_on();
         const bool has_folded = g_tracer.fold_if_due();
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
         if (has_drained || has_folded) continue;
+        // Else it would take from the host's threads what they block to wait for it.
+        os::block_signal(SIGBUS);
         const bool is_more = g_tracer.pool.full_count() != 0 && g_tracer.state() != State::failed;
         os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, is_more ? kBusyMilliseconds : kIdleMilliseconds);
     }
@@ -61,6 +66,7 @@ void Writer::run() noexcept
 bool Writer::work_on() noexcept
 {
     serve_request();
+    g_tracer.add_wanted_buffers();
     return g_tracer.drains.try_one();
 }
 

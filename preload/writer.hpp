@@ -2,8 +2,8 @@
 //
 // Not a thread of glibc's: one made by clone() with a table of descriptors of its own, so that the host neither counts
 // it (a process ends when its last pthread does), nor joins it, nor closes its file, nor hands it to a child. It runs
-// no libc code that uses thread-local storage, all its signals are blocked, and it is started when there is work the
-// first time. In a forked child it is gone and started again when needed.
+// no libc code that uses thread-local storage, blocks all signals (but SIGBUS while it works: BusGuard), and it is
+// started when there is work the first time. In a forked child it is gone and started again when needed.
 #pragma once
 
 #include "format/layout.hpp"

@@ -21,6 +21,10 @@ std::string cause_words(format::LossCause cause)
         return "because there was no memory for the tracer";
     case format::LossCause::internal:
         return "because of an internal error of the tracer";
+    case format::LossCause::overflow:
+        return "because events came faster than they were compressed (LEAK_OVERFLOW=drop)";
+    case format::LossCause::truncated:
+        return "because somebody cut the file while the program ran";
     }
     return "for a reason this version does not know";
 }

@@ -206,7 +206,7 @@ void FoldInput::copy_raw_buffers() noexcept
         const uint64_t base_stamp = from.base_stamp;
         if ((generation & 1) != 0 || is_free || base_stamp > last_stamp_) continue;
         const uint64_t rows_end = format::rows_end(written);
-        if (rows_end < sizeof from || rows_end > format::frame_bytes(from.frame)) continue;
+        if (rows_end < sizeof from || rows_end > g_tracer.pool.at(i).bytes) continue;
         const uint64_t bytes = rows_end - sizeof from;
         const size_t at = copies_.size();
         const uint32_t thread = from.thread_index;

@@ -119,6 +119,11 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
     const int own = is_writer ? g_tracer.writer.descriptor() : -1;
     const int fd = own >= 0 ? own : g_tracer.file.open_again();
     if (fd < 0) return false;
+    if (g_tracer.file.is_cut(fd)) {
+        if (own < 0) os::close(fd);
+        g_tracer.lose_cut_file();
+        return false;
+    }
     bool is_done = false;
     {
         FoldInput input(*state_);
@@ -133,7 +138,9 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
             return false;
         }
     }
-    if (!is_done)
+    if (!is_done && g_tracer.file.is_cut(fd))
+        g_tracer.lose_cut_file();
+    else if (!is_done)
         g_tracer.fail(format::LossCause::internal, "old events can't be folded", -EIO);
     else
         is_done = write_state(to_do);
@@ -144,7 +151,7 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
 bool Folder::write_state(const Plan& to_do) noexcept
 {
     // A state that has no room becomes smaller, until it has.
-    for (;;) {
+    while (g_tracer.state() != State::failed) {
         switch (try_to_write(to_do)) {
         case Written::whole:
             return true;
@@ -159,6 +166,7 @@ bool Folder::write_state(const Plan& to_do) noexcept
             return false;
         }
     }
+    return false;
 }
 
 Folder::Written Folder::try_to_write(const Plan& to_do) noexcept

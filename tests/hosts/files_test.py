@@ -165,6 +165,24 @@ class FullDisk(LeakTest):
         self.assertEqual(report.summary["allocations"] + report.summary["releases"] + report.trace["gap_events"],
                          counters[0] + counters[1], "recorded and lost make all")
 
+    def test_a_disk_that_is_smaller_than_the_ring(self):
+        # many_events keeps what it leaks; what it releases is folded away.
+        for env in ({"LEAK_RING": "1G"}, {"LEAK_RING": "1G", "LEAK_WRITER": "inline"}):
+            with self.subTest(env=env):
+                rounds = 8_000_000
+                run = self.run_on_small_disk(5000, rounds, env=env)
+                self.assertEqual((run.status, run.stdout), (0, f"{rounds} rounds\n".encode()), run.stderr)
+                self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+                self.assertRegex(run.stderr, rb"no space left on the disk.*old events are folded")
+                trace = self.only_trace(run)
+                self.check_trace_file(trace)
+                report = self.report(trace)
+                counters = read_counters(run.folder / "counters")
+                self.assert_sound(report)
+                self.assertIsNotNone(report.trace["folded_ns"])
+                self.assertEqual((report.summary["allocations"], report.summary["releases"]), tuple(counters[:2]))
+                self.assert_left(report, "leaked_now_and_then", counters[2], 24 * counters[2], "malloc")
+
     def test_a_disk_without_room_for_the_first_slot(self):
         run = self.run_on_small_disk(64, 1000, env={"TMPDIR": "/nonexistent"})
         self.assertEqual(run.status, 0)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -17,9 +18,10 @@ KILLS = int(os.environ.get("LEAKAN_KILLS", "40"))
 class Ring(AccountTest):
     def work(self, threads, operations, seed, ring, **env):
         """(report, truth, file's size) of a run of ring_work."""
+        options = {name: env.pop(name) for name in list(env) if name == "preexec_fn"}
         env = {"LEAK_RING": ring, **env}
         run = self.run_traced([self.host("ring_work"), "counters", str(threads), str(operations), str(seed)],
-                              env=env, timeout=300)
+                              env=env, timeout=300, **options)
         self.assertEqual(run.status, 0, run.stdout + run.stderr)
         trace = self.only_trace(run)
         return self.report(trace), read_truth(run.folder), os.stat(trace).st_size, run
@@ -33,6 +35,19 @@ class Ring(AccountTest):
                 self.assertLessEqual(size, RING)
                 info = self.leakan("info", "--format", "json", self.only_trace(run)).stdout.decode()
                 self.assertIn('"carried"', info)
+
+    def test_a_limit_of_file_sizes_below_the_ring(self):
+        for threads, operations, megabytes, writer in ((1, 2_000_000, 6, "thread"), (3, 600_000, 10, "thread"),
+                                                       (2, 600_000, 8, "inline")):
+            with self.subTest(threads=threads, writer=writer):
+                limit = (megabytes << 20) + 12_345
+                report, truth, size, run = self.work(
+                    threads, operations, 5, "64M", LEAK_WRITER=writer,
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                self.check(report, truth, threads)
+                self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+                self.assertRegex(run.stderr, rb"ulimit -f.*keeps to %d MiB" % megabytes)
+                self.assertLessEqual(size, limit)
 
     def test_killed_at_any_moment(self):
         chance = random.Random(4)
