@@ -44,7 +44,7 @@ class Ring(AccountTest):
                 report, truth, size, run = self.work(
                     threads, operations, 5, "64M", LEAK_WRITER=writer,
                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-                self.check(report, truth, threads)
+                self.assert_account(report, truth, threads)
                 self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
                 self.assertRegex(run.stderr, rb"ulimit -f.*keeps to %d MiB" % megabytes)
                 self.assertLessEqual(size, limit)
