@@ -221,11 +221,13 @@ template <bool kHasStack, bool kHasSize> [[gnu::noinline]] void
 record_slowly(uint32_t level, format::EventFields event, HookFrame hook, bool has_stack_already) noexcept
 {
     const int saved_errno = errno;
-    // Just before `level` was taken a signal handler may have forked, or another thread have stopped the trace.
-    const bool is_recording = g_tracer.is_recording();
+    // Just before `level` was taken a signal handler may have forked, or another thread have stopped the trace. One
+    // look, because recording may be switched back and forth meanwhile; what is about to be stopped is recorded yet.
+    const State seen = g_tracer.state();
+    const bool is_recording = seen == State::recording && g_tracer.owns_trace();
     ThreadState* state = is_recording && level < kLevels ? state_for(level) : nullptr;
     if (!is_recording) {
-        if (!g_tracer.is_stopped()) g_tracer.count_lost(format::LossCause::nested_signal);
+        if (seen != State::stopped) g_tracer.count_lost(format::LossCause::nested_signal);
     } else if (state == nullptr) {
         g_tracer.count_lost(level == 0 ? format::LossCause::no_memory : format::LossCause::nested_signal);
     } else if (state->streams[level].buffer == nullptr && g_tracer.must_drop()) {

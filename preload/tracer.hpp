@@ -62,6 +62,12 @@ public:
         return control_->mode.load(std::memory_order_relaxed) == Control::Mode::record;
     }
 
+    // The trace is this process's own, as far as is known without a system call.
+    [[nodiscard]] bool owns_trace() const noexcept
+    {
+        return !is_adrift() && control_->is_ours.load(std::memory_order_relaxed);
+    }
+
     // -- the life of a process --
     void on_load(char** environment) noexcept; // our constructor: the rest of start-up that needs libc
     void on_exit(int status) noexcept;         // exit() is running handlers
