@@ -21,8 +21,8 @@ using format::SamplesHeader;
 
 namespace {
 
-// What is asked once takes at most this share of the time.
-constexpr uint64_t kDearness = 200;
+// Something that is dear to ask waits so many times as long as it took before it is asked again.
+constexpr uint64_t kRest = 200;
 
 [[nodiscard]] bool is_single_threaded() noexcept
 {
@@ -39,6 +39,12 @@ constexpr uint64_t kDearness = 200;
 {
     constexpr uint64_t kShare = 8;
     return uint64_t{g_tracer.settings.tick_ms} * 1'000'000 / kShare;
+}
+
+// Of the calling thread: to wait costs nobody anything.
+[[nodiscard]] uint64_t cpu_ns() noexcept
+{
+    return os::clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 // The number behind `text` up to the next non-digit, which it is moved to.
@@ -186,8 +192,8 @@ void Sampler::append(SampleRecord& sample) noexcept
 // The kernel goes through all page tables for it.
 void Sampler::add_rollup(SampleRecord& sample) noexcept
 {
-    const uint64_t begin = now_ns();
-    if (begin < next_rollup_ns_) return;
+    if (now_ns() < next_rollup_ns_) return;
+    const uint64_t begin = cpu_ns();
     char text[2048] = {};
     if (os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0) {
         sample.pss_bytes = kilobytes_of(text, "\nPss:");
@@ -195,14 +201,13 @@ void Sampler::add_rollup(SampleRecord& sample) noexcept
         sample.anonymous_bytes = kilobytes_of(text, "\nAnonymous:");
         sample.known |= format::kSampleRollup;
     }
-    const uint64_t end = now_ns();
-    next_rollup_ns_ = end + (end - begin) * kDearness;
+    next_rollup_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
 }
 
 void Sampler::add_allocator(SampleRecord& sample) noexcept
 {
-    const uint64_t begin = now_ns();
-    if (begin < next_allocator_ns_ || !allocator_is_glibc()) return;
+    if (now_ns() < next_allocator_ns_ || !allocator_is_glibc()) return;
+    const uint64_t begin = cpu_ns();
     const struct mallinfo2 figures = ::mallinfo2();
     sample.arena_bytes = figures.arena;
     sample.mmapped_bytes = figures.hblkhd;
@@ -210,8 +215,7 @@ void Sampler::add_allocator(SampleRecord& sample) noexcept
     sample.free_bytes = figures.fordblks;
     sample.top_bytes = figures.keepcost;
     sample.known |= format::kSampleAllocator;
-    const uint64_t end = now_ns();
-    next_allocator_ns_ = end + (end - begin) * kDearness;
+    next_allocator_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
 }
 
 // Whether malloc and mallinfo2 are the ones of libc itself.
