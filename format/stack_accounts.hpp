@@ -2,7 +2,7 @@
 //
 // Both who folds events in the host and who replays them keep these accounts, by the same code, so that a trace that
 // has wrapped says what one that has not would say. One thread. Array is a growing array (std::vector, MappedArray).
-// Memory: 120 bytes a stack, 40 for each four neighbouring lifetimes that it has, 40 a point of the history.
+// Memory: 120 bytes a stack, 72 for each eight neighbouring lifetimes that it has, 40 a point of the history.
 #pragma once
 
 #include "format/layout.hpp"
@@ -225,7 +225,7 @@ public:
     }
 
 private:
-    static constexpr uint32_t kWindow = 4;
+    static constexpr uint32_t kWindow = 8;
     static constexpr uint32_t kMostTicks = UINT32_MAX / 2;
 
     // Counts of neighbouring buckets.

@@ -13,6 +13,19 @@ from ring_account import AccountTest, read_truth
 RING = 8 << 20
 # All of them: LEAKAN_KILLS=300.
 KILLS = int(os.environ.get("LEAKAN_KILLS", "40"))
+# How often the ring is filled that is compared with a file without bound: LEAKAN_WRAPS=40 takes minutes.
+WRAPS = int(os.environ.get("LEAKAN_WRAPS", "2"))
+
+
+def stacks_of(report):
+    """{stack as names and lines: its totals}"""
+    return {tuple((frame["function"], frame["line"], frame["module"]) for frame in entry["stack"]):
+            {key: value for key, value in entry.items() if key not in ("stack", "lifetimes")}
+            for entry in report.data["stacks"]}
+
+
+def unfreed_of(report):
+    return sorted((site.blocks, site.bytes, site.frames) for site in report.sites)
 
 
 class Ring(AccountTest):
@@ -35,6 +48,34 @@ class Ring(AccountTest):
                 self.assertLessEqual(size, RING)
                 info = self.leakan("info", "--format", "json", self.only_trace(run)).stdout.decode()
                 self.assertIn('"carried"', info)
+
+    def test_a_wrapped_ring_says_what_an_unbounded_file_says(self):
+        """The same program twice: the same blocks are left, and each stack did the same since the start."""
+        for seed in (7, 8):
+            operations = WRAPS * 1_700_000  # by one thread, so that all is the same each time
+            with self.subTest(seed=seed):
+                reports = {}
+                for ring in ("8M", "0"):
+                    run = self.run_traced([self.host("ring_work"), "counters", "1", str(operations), str(seed)],
+                                          env={"LEAK_RING": ring}, timeout=600)
+                    trace = self.only_trace(run)
+                    reports[ring] = self.report(trace, "--stacks", "allocated"), os.stat(trace).st_size
+                    self.assert_account(reports[ring][0], read_truth(run.folder), 1)
+                (wrapped, size), (whole, all_bytes) = reports["8M"], reports["0"]
+                self.assertGreater(all_bytes, WRAPS * RING)
+                self.assertLessEqual(size, RING)
+                self.assertEqual(unfreed_of(wrapped), unfreed_of(whole))
+                totals = stacks_of(whole)
+                for stack, numbers in stacks_of(wrapped).items():
+                    self.assertEqual(numbers, totals.pop(stack), stack)
+                self.assertEqual(totals, {})
+                for key in ("allocations", "releases", "allocated_bytes", "peak_bytes", "temporary_allocations",
+                            "stacks", "mapped_bytes", "peak_mapped_bytes", "unfreed_bytes"):
+                    self.assertEqual(wrapped.summary[key], whole.summary[key], key)
+                # Of lifetimes only their number is the same each time.
+                for report in (wrapped, whole):
+                    for entry in report.data["stacks"]:
+                        self.assertEqual(sum(count["blocks"] for count in entry["lifetimes"]), entry["releases"])
 
     def test_a_limit_of_file_sizes_below_the_ring(self):
         for threads, operations, megabytes, writer in ((1, 2_000_000, 6, "thread"), (3, 600_000, 10, "thread"),
