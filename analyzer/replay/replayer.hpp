@@ -21,6 +21,9 @@ public:
     // analyses: told of everything; not owned.
     Replayer(const TraceContents& trace, std::vector<Analysis*> analyses);
 
+    // More of them than when it began: a trace that grows.
+    void extend(size_t streams, size_t threads);
+
     // Makes a block of the parent process live, before the first event.
     void inherit(const LiveBlock& block);
 
@@ -36,8 +39,11 @@ public:
     [[nodiscard]] const Totals& totals() const { return totals_; }
     [[nodiscard]] const Unlisted& unlisted() const { return unlisted_counts_; }
     [[nodiscard]] int64_t end_ns() const { return now_ns_; } // of the last event
+    // Blocks whose realloc has not returned: live, though released. Of no kind where nothing is known of one.
+    [[nodiscard]] std::vector<LiveBlock> within_realloc() const;
     [[nodiscard]] std::vector<Mismatch> mismatches() const;
 
+    [[nodiscard]] const StackAccounts& accounts() const { return accounts_; }
     // After finish(), once.
     [[nodiscard]] StackAccounts take_accounts() { return std::move(accounts_); }
 

@@ -50,6 +50,8 @@ public:
     // One sample for each tick in which something changed, in order of time; the last one is how it stands.
     [[nodiscard]] std::vector<HistorySample> history(uint32_t account) const;
     [[nodiscard]] int64_t tick_ns() const;
+    // A better calibrated one: times are kept as stamps.
+    void set_clock(const StampConverter& clock) { clock_ = clock; }
     // By increasing time.
     [[nodiscard]] std::vector<LifetimeCount> lifetimes(uint32_t account) const;
 
