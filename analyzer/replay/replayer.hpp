@@ -104,8 +104,8 @@ private:
     std::vector<StreamState> streams_;
     std::vector<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
     StackAccounts accounts_;
-    uint64_t sample_bytes_; // LEAK_SAMPLE: then totals count blocks in fractions until finish()
-    std::vector<LiveBlock> unlisted_;       // of the carried state: one a stack
+    uint64_t sample_bytes_;           // LEAK_SAMPLE: then totals count blocks in fractions until finish()
+    std::vector<LiveBlock> unlisted_; // of the carried state: one a stack
     Unlisted unlisted_counts_;
     std::map<std::tuple<StackId, format::EventKind, format::EventKind>, Mismatch> mismatches_;
     uint64_t live_bytes_ = 0; // own heap blocks

@@ -61,7 +61,7 @@ private:
     Table table_;
     StampConverter clock_;
     uint64_t origin_ = 0;
-    uint64_t sample_bytes_ = 0; // the table counts blocks as weigh() does
+    uint64_t sample_bytes_ = 0;        // the table counts blocks as weigh() does
     std::vector<StackId> stacks_;      // by account - kFirstStack
     std::vector<uint32_t> account_of_; // by StackId; 0: none yet
 };
