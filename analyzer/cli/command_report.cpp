@@ -1,5 +1,7 @@
 #include "analyzer/cli/commands.hpp"
+#include "analyzer/cli/follow.hpp"
 #include "analyzer/cli/report_work.hpp"
+#include "analyzer/user_error.hpp"
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -11,7 +13,16 @@ struct Arguments {
     ReportOptions report;
     std::vector<std::string> traces;
     std::string fail_on;
+    bool follow = false;
+    double interval_seconds = kDefaultInterval;
 };
+
+bool write(const Arguments& arguments)
+{
+    if (!arguments.follow) return write_reports(arguments.traces, arguments.report);
+    if (arguments.traces.size() != 1) throw UserError("--follow takes one trace; follow each by a leakan of its own");
+    return follow_report(arguments.traces.front(), arguments.report, arguments.interval_seconds);
+}
 
 } // namespace
 
@@ -23,8 +34,11 @@ void add_report_command(CLI::App& app, int& status)
     add_report_options(*command, arguments->report);
     command->add_option("--fail-on", arguments->fail_on, "leaks: exit with status 1 when anything is unfreed")
         ->check(CLI::IsMember({"leaks"}));
+    CLI::Option* follow = command->add_flag("--follow", arguments->follow,
+                                            "Write a new report again and again until the program ends, or Ctrl-C");
+    add_interval_option(*command, arguments->interval_seconds)->needs(follow);
     command->callback([arguments, &status] {
-        const bool findings = write_reports(arguments->traces, arguments->report);
+        const bool findings = write(*arguments);
         status = findings && arguments->fail_on == "leaks" ? kFindings : kDone;
     });
 }

@@ -20,6 +20,7 @@ inline constexpr int kUnusable = 2;
 // `program` is what take_program() gave; it is read when the command runs.
 void add_run_command(CLI::App& app, const std::vector<std::string>& program, int& status);
 void add_report_command(CLI::App& app, int& status);
+void add_watch_command(CLI::App& app, int& status);
 void add_diff_command(CLI::App& app, int& status);
 void add_timeline_command(CLI::App& app, int& status);
 void add_info_command(CLI::App& app, int& status);

@@ -14,6 +14,9 @@ constexpr const char* kExamples = R"(Examples:
   leakan run -- ./server --port 8080       trace a program
   leakan report leak.server.4711.zst       what it left behind, by stack
   leakan report --by function --top 20 leak.server.4711.zst
+  leakan report --follow leak.server.4711.zst
+                                           a new report every 2 s, until it ends
+  leakan watch 4711                        what grows in a running process, as it grows
   leakan diff before.zst after.zst         what changed between two runs or builds
   leakan timeline leak.server.4711.zst     how memory went over the run
   leakan info leak.server.4711.zst         what is in a trace, and whether symbols were found
@@ -32,6 +35,7 @@ int run(int argc, char** argv)
     app.footer(kExamples);
     leak::analyzer::add_run_command(app, program, status);
     leak::analyzer::add_report_command(app, status);
+    leak::analyzer::add_watch_command(app, status);
     leak::analyzer::add_diff_command(app, status);
     leak::analyzer::add_timeline_command(app, status);
     leak::analyzer::add_info_command(app, status);

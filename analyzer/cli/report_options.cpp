@@ -65,6 +65,14 @@ void add_output_options(CLI::App& command, std::string& format, std::string& out
         ->type_name("FILE");
 }
 
+CLI::Option* add_interval_option(CLI::App& command, double& seconds)
+{
+    return command
+        .add_option("--interval", seconds, "From one refresh to the next; more where a refresh takes long. Default: 2")
+        ->check(CLI::Range(0.1, 86400.0))
+        ->type_name("SECONDS");
+}
+
 void add_color_option(CLI::App& command, std::string& color)
 {
     command.add_option("--color", color, "auto (default), always or never")

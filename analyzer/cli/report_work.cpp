@@ -18,6 +18,12 @@ LeakReport read_report(const std::string& trace, const ReportOptions& options, c
     spdlog::debug("{}: {} unfreed blocks, {} stacks, {} modules", trace, replayed.unfreed.size(),
                   replayed.stacks.size(), replayed.modules.size());
     Symbolizer symbolizer(replayed.modules);
+    return report_of(replayed, symbolizer, options, suppressions);
+}
+
+LeakReport report_of(const ReplayResult& replayed, Symbolizer& symbolizer, const ReportOptions& options,
+                     const Suppressions& suppressions)
+{
     LeakReport report = make_leak_report(replayed, symbolizer, suppressions, options.report());
     for (const MissingSymbols& missing : report.missing_symbols) {
         spdlog::debug("{}: no {}", missing.module, missing.symbols.file_found ? "line information" : "usable file");

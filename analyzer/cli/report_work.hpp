@@ -15,6 +15,10 @@ namespace leak::analyzer {
 [[nodiscard]] LeakReport read_report(const std::string& trace, const ReportOptions& options,
                                      const Suppressions& suppressions);
 
+// The same of a trace that was replayed.
+[[nodiscard]] LeakReport report_of(const ReplayResult& replayed, Symbolizer& symbolizer, const ReportOptions& options,
+                                   const Suppressions& suppressions);
+
 // Writes the reports of `traces`, one after the other. Returns true when one of them has unfreed blocks.
 bool write_reports(const std::vector<std::string>& traces, const ReportOptions& options);
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
-#include <optional>
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,15 +12,33 @@
 namespace leak::analyzer {
 namespace {
 
-struct Candidate {
-    std::filesystem::path path;
-    uint64_t start_unix_ns = 0;
-    uint32_t pid = 0;
-    uint32_t parent_pid = 0;
-};
+std::vector<TraceHead> candidates_in(const std::vector<std::filesystem::path>& directories, uint64_t since_unix_ns)
+{
+    constexpr uint64_t second = 1'000'000'000;
+    std::vector<TraceHead> candidates;
+    for (const auto& directory : directories) {
+        std::error_code ignored;
+        for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+            struct stat status{};
+            // Old files are not opened; a second of slack for coarse time stamps.
+            if (lstat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode) ||
+                (static_cast<uint64_t>(status.st_mtim.tv_sec) + 1) * second < since_unix_ns) {
+                continue;
+            }
+            auto candidate = read_trace_head(entry.path());
+            if (candidate && candidate->start_unix_ns >= since_unix_ns) {
+                candidates.push_back(std::move(*candidate));
+            }
+        }
+    }
+    std::ranges::sort(candidates, {}, &TraceHead::start_unix_ns);
+    return candidates;
+}
+
+} // namespace
 
 // O_NONBLOCK: a FIFO in the directory must not hold us up.
-std::optional<Candidate> read_candidate(const std::filesystem::path& path)
+std::optional<TraceHead> read_trace_head(const std::filesystem::path& path)
 {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0) {
@@ -34,40 +51,15 @@ std::optional<Candidate> read_candidate(const std::filesystem::path& path)
         header.frame.tag != format::kFrameTag || header.frame.kind != format::FrameKind::header) {
         return std::nullopt;
     }
-    return Candidate{path, header.start_unix_ns, header.pid, header.parent_pid};
+    return TraceHead{path, header.start_unix_ns, header.pid, header.parent_pid};
 }
-
-std::vector<Candidate> candidates_in(const std::vector<std::filesystem::path>& directories, uint64_t since_unix_ns)
-{
-    constexpr uint64_t second = 1'000'000'000;
-    std::vector<Candidate> candidates;
-    for (const auto& directory : directories) {
-        std::error_code ignored;
-        for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-            struct stat status{};
-            // Old files are not opened; a second of slack for coarse time stamps.
-            if (lstat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode) ||
-                (static_cast<uint64_t>(status.st_mtim.tv_sec) + 1) * second < since_unix_ns) {
-                continue;
-            }
-            auto candidate = read_candidate(entry.path());
-            if (candidate && candidate->start_unix_ns >= since_unix_ns) {
-                candidates.push_back(std::move(*candidate));
-            }
-        }
-    }
-    std::ranges::sort(candidates, {}, &Candidate::start_unix_ns);
-    return candidates;
-}
-
-} // namespace
 
 FoundTraces find_traces(const std::vector<std::filesystem::path>& directories, uint32_t pid, uint64_t since_unix_ns)
 {
     FoundTraces found;
     std::set<uint32_t> family = {pid};
     // Oldest first, so that a parent is met before its children.
-    for (Candidate& candidate : candidates_in(directories, since_unix_ns)) {
+    for (TraceHead& candidate : candidates_in(directories, since_unix_ns)) {
         if (candidate.pid == pid) {
             found.own.push_back(std::move(candidate.path));
         } else if (family.contains(candidate.parent_pid) || family.contains(candidate.pid)) {

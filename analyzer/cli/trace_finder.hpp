@@ -6,10 +6,21 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace leak::analyzer {
+
+struct TraceHead {
+    std::filesystem::path path;
+    uint64_t start_unix_ns = 0;
+    uint32_t pid = 0;
+    uint32_t parent_pid = 0;
+};
+
+// Whose trace the file is; nothing when it is none, or can't be read. Symbolic links are not followed.
+[[nodiscard]] std::optional<TraceHead> read_trace_head(const std::filesystem::path& path);
 
 struct FoundTraces {
     std::vector<std::filesystem::path> own;      // of the process: several when it called exec; oldest first

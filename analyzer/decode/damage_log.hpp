@@ -5,6 +5,7 @@
 
 #include "analyzer/replay/trace_model.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -30,6 +31,17 @@ public:
     void append(const DamageLog& other)
     {
         for (const Damage& entry : other.entries_) add(entry.offset, entry.what, entry.lost_events);
+    }
+
+    // What is not in it yet.
+    void merge(const DamageLog& other)
+    {
+        for (const Damage& entry : other.entries_) {
+            const auto is_same = [&](const Damage& one) {
+                return one.offset == entry.offset && one.what == entry.what;
+            };
+            if (std::ranges::none_of(entries_, is_same)) add(entry.offset, entry.what, entry.lost_events);
+        }
     }
 
     [[nodiscard]] bool empty() const { return entries_.empty(); }

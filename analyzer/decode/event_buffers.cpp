@@ -50,7 +50,8 @@ std::expected<format::EventDecoder, std::string> BufferLoader::load(const Buffer
     std::memcpy(&header, compressed_.data(), sizeof header);
     // Checked when the file was opened; a process that recycles its slots may have written here since.
     if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum || fault_of(header) != nullptr ||
-        header.stream_sequence != buffer.sequence || header.event_count != buffer.event_count)
+        header.stream_sequence != buffer.sequence || header.event_count != buffer.event_count ||
+        header.base_stamp != buffer.base_stamp)
         return std::unexpected("an event chunk was overwritten while the trace was read");
     std::array<uint32_t, kColumnCount> column_bytes;
     std::copy(std::begin(header.column_bytes), std::end(header.column_bytes), column_bytes.begin());

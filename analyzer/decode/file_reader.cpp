@@ -44,6 +44,13 @@ FileReader& FileReader::operator=(FileReader&& other) noexcept
     return *this;
 }
 
+FileReader FileReader::again() const
+{
+    const int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) throw UserError(path_, 0, std::string("the trace can't be opened again: ") + std::strerror(errno));
+    return {path_, fd};
+}
+
 FileReader FileReader::copy() const
 {
     const std::string folder = std::filesystem::temp_directory_path().string();

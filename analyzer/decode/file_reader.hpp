@@ -22,6 +22,9 @@ public:
     FileReader(const FileReader&) = delete;
     FileReader& operator=(const FileReader&) = delete;
 
+    // Another reader of the same file, whatever its name leads to by now. Throws UserError without descriptors.
+    [[nodiscard]] FileReader again() const;
+
     // A reader of a copy as the file is now, which nobody else sees; read_at() and size_bytes() are the copy's. Bytes
     // are copied in their order, so that what a process publishes by a store in front of it is there or not. Throws
     // UserError when there is no room for it.

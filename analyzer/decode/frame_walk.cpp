@@ -58,6 +58,7 @@ private:
     {
         const uint64_t bytes = uint64_t{padding.content_bytes} + format::kSkippablePrefixBytes;
         if (bytes > left().size()) return run_into_end(kNoFrame);
+        if (sink_.on_padding) sink_.on_padding(slot_.offset + at_);
         at_ += bytes;
         return nullptr;
     }

@@ -24,6 +24,7 @@ struct FrameView {
 struct FrameSink {
     std::function<void(const FrameView&)> on_frame;
     std::function<void(uint64_t offset, std::string what)> on_damage;
+    std::function<void(uint64_t offset)> on_padding{}; // may be empty
 };
 
 struct SlotBytes {

@@ -73,7 +73,7 @@ void SlotScanner::scan_raw_buffers(Findings& found, RawCopies& copies)
     }
 }
 
-void SlotScanner::scan_rest(Findings& found, bool live)
+void SlotScanner::scan_rest(Findings& found, bool live, ScanAgain* again)
 {
     constexpr int kLiveAttempts = 3;
     const uint64_t size = file_.size_bytes();
@@ -83,10 +83,19 @@ void SlotScanner::scan_rest(Findings& found, bool live)
             ++unused_slots_;
             continue;
         }
+        if (again != nullptr) {
+            if (again->skip_carried && front.header_sound && front.header.kind == SlotKind::carried) continue;
+            if (is_as_seen(front, again->seen)) {
+                std::ranges::copy(again->seen[offset].chunks, std::back_inserter(found.buffers));
+                continue;
+            }
+        }
         SlotInfo info;
         Findings of_slot;
+        uint64_t last_padding = 0;
         for (int attempt = 0; attempt == 0 || (live && attempt < kLiveAttempts && !of_slot.damage.empty()); ++attempt)
-            of_slot = scan_slot(read_slot(offset), info);
+            of_slot = scan_slot(read_slot(offset), info, last_padding);
+        if (again != nullptr) remember(info, last_padding, of_slot, again->seen);
         found.append(std::move(of_slot));
         slots_.push_back(info);
     }
@@ -99,10 +108,32 @@ void SlotScanner::scan_rest(Findings& found, bool live)
                                    " bytes are missing");
 }
 
-Findings SlotScanner::scan_slot(const SlotRead& slot, SlotInfo& info) const
+bool SlotScanner::is_as_seen(const SlotRead& front, const SeenSlots& seen) const
+{
+    const auto known = seen.find(front.offset);
+    if (known == seen.end() || !front.header_sound || front.header.kind != SlotKind::events ||
+        front.header.sequence != known->second.sequence)
+        return false;
+    format::PaddingHeader padding = {};
+    return file_.read_value(known->second.padding_offset, padding) && padding.magic == known->second.padding.magic &&
+           padding.content_bytes == known->second.padding.content_bytes;
+}
+
+void SlotScanner::remember(const SlotInfo& info, uint64_t last_padding, const Findings& found, SeenSlots& seen) const
+{
+    seen.erase(info.offset);
+    const bool fits = info.header_sound && !info.other_trace && info.kind == SlotKind::events && found.damage.empty();
+    format::PaddingHeader padding = {};
+    if (!fits || last_padding == 0) return;
+    std::memcpy(&padding, bytes_.data() + (last_padding - info.offset), sizeof padding);
+    seen[info.offset] = {info.sequence, last_padding, padding, found.buffers};
+}
+
+Findings SlotScanner::scan_slot(const SlotRead& slot, SlotInfo& info, uint64_t& last_padding) const
 {
     Findings found;
     info = {};
+    last_padding = 0;
     info.offset = slot.offset;
     info.header_sound = slot.header_sound;
     info.other_trace = slot.other_trace;
@@ -115,7 +146,8 @@ Findings SlotScanner::scan_slot(const SlotRead& slot, SlotInfo& info) const
     }
     if (slot.other_trace) return found;
     const FrameSink sink = {.on_frame = [&](const FrameView& frame) { take_frame(frame, slot, found); },
-                            .on_damage = [&](uint64_t at, std::string what) { found.damage.add(at, std::move(what)); }};
+                            .on_damage = [&](uint64_t at, std::string what) { found.damage.add(at, std::move(what)); },
+                            .on_padding = [&](uint64_t at) { last_padding = at; }};
     info.used_bytes = walk_frames({slot.offset, slot.bytes, slot.cut, can_resync()}, sink);
     return found;
 }

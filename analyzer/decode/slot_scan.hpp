@@ -7,6 +7,7 @@
 #include "analyzer/decode/trace_file.hpp"
 
 #include <functional>
+#include <map>
 #include <vector>
 
 namespace leak::analyzer {
@@ -29,6 +30,21 @@ struct Findings {
     void append(Findings&& other);
 };
 
+// An events slot as it was when it was read: as long as the padding behind its chunks is there, there are no others.
+struct SeenSlot {
+    uint64_t sequence = 0;
+    uint64_t padding_offset = 0;
+    format::PaddingHeader padding{};
+    std::vector<FoundBuffer> chunks;
+};
+using SeenSlots = std::map<uint64_t, SeenSlot>; // by offset
+
+// What a reader that comes again spares itself.
+struct ScanAgain {
+    SeenSlots& seen;
+    bool skip_carried; // it is the one that was there
+};
+
 class SlotScanner {
 public:
     SlotScanner(const FileReader& file, const format::FileHeader& header) : file_(file), header_(header) {}
@@ -38,7 +54,8 @@ public:
     void scan_raw_buffers(Findings& found, RawCopies& copies);
 
     // Everything else. `live`: the process may be writing; what looks damaged is read again before it is believed.
-    void scan_rest(Findings& found, bool live);
+    // `again` may be null: everything is read.
+    void scan_rest(Findings& found, bool live, ScanAgain* again = nullptr);
 
     [[nodiscard]] std::vector<SlotInfo> take_slots() { return std::move(slots_); }
     [[nodiscard]] uint64_t unused_slots() const { return unused_slots_; }
@@ -56,7 +73,9 @@ private:
 
     [[nodiscard]] bool read_front(uint64_t offset, SlotRead& slot) const;
     [[nodiscard]] SlotRead read_slot(uint64_t offset);
-    [[nodiscard]] Findings scan_slot(const SlotRead& slot, SlotInfo& info) const;
+    [[nodiscard]] Findings scan_slot(const SlotRead& slot, SlotInfo& info, uint64_t& last_padding) const;
+    [[nodiscard]] bool is_as_seen(const SlotRead& front, const SeenSlots& seen) const;
+    void remember(const SlotInfo& info, uint64_t last_padding, const Findings& found, SeenSlots& seen) const;
     void take_frame(const FrameView& frame, const SlotRead& slot, Findings& found) const;
     void take_chunk(const FrameView& frame, const SlotRead& slot, Findings& found) const;
     void take_carried(const FrameView& frame, Findings& found) const;

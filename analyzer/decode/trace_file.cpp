@@ -2,6 +2,7 @@
 
 #include "analyzer/decode/file_header.hpp"
 #include "analyzer/decode/process_state.hpp"
+#include "analyzer/decode/reopen.hpp"
 #include "analyzer/decode/samples.hpp"
 #include "analyzer/decode/slot_scan.hpp"
 
@@ -13,8 +14,6 @@
 namespace leak::analyzer {
 
 namespace {
-
-using StreamKey = std::pair<uint32_t, uint32_t>; // thread index, level
 
 // Of two buffers with the same sequence the chunk holds, then the one in the slot that was taken into use later.
 [[nodiscard]] bool comes_first(const BufferRef& a, const BufferRef& b)
@@ -38,8 +37,11 @@ public:
     {
         if (!trace.carried) return;
         for (const CarriedState::Stream& stream : trace.carried->streams)
-            if (stream.thread <= index_bound(trace.info.file_bytes)) cuts_[{stream.thread, stream.level}] = &stream;
+            if (stream.thread <= index_bound(trace.info.file_bytes))
+                cuts_[{stream.thread, stream.level}] = {stream.sequence, stream.events};
     }
+    // read: up to there they are left out.
+    StreamBuilder(TraceContents& trace, const std::map<StreamKey, StreamPosition>& read) : trace_(trace), cuts_(read) {}
 
     void build(const std::vector<FoundBuffer>& found)
     {
@@ -67,11 +69,11 @@ private:
         const auto same = std::ranges::unique(buffers, {}, &BufferRef::sequence);
         buffers.erase(same.begin(), same.end());
         const auto cut = cuts_.find(key);
-        uint64_t expected = cut == cuts_.end() ? 0 : cut->second->sequence;
+        uint64_t expected = cut == cuts_.end() ? 0 : cut->second.sequence;
         std::erase_if(buffers, [&](const BufferRef& buffer) { return buffer.sequence < expected; });
         uint32_t folded_events = 0;
         if (cut != cuts_.end() && !buffers.empty() && buffers.front().sequence == expected)
-            folded_events = cut->second->events;
+            folded_events = cut->second.events;
         for (const BufferRef& buffer : buffers) {
             if (buffer.sequence != expected)
                 trace_.damage.add(buffer.offset, name_of_stream(key) + ": " +
@@ -84,7 +86,7 @@ private:
     }
 
     TraceContents& trace_;
-    std::map<StreamKey, const CarriedState::Stream*> cuts_;
+    std::map<StreamKey, StreamPosition> cuts_;
 };
 
 void fill_slots(TraceContents& trace, SlotScanner& scanner)
@@ -156,9 +158,8 @@ void complete_threads(TraceContents& trace)
     for (uint32_t i = 0; i < trace.threads.size(); ++i) trace.threads[i].id = ThreadId{i};
 }
 
-[[nodiscard]] TraceContents open_empty(const std::filesystem::path& path)
+[[nodiscard]] TraceContents open_empty(FileReader file)
 {
-    FileReader file(path);
     const format::FileHeader header = read_file_header(file);
     return {.file = std::move(file),
             .header = header,
@@ -195,15 +196,18 @@ void set_moment(TraceContents& trace)
     return found;
 }
 
+constexpr int kAttempts = 20; // to read a file while nothing is folded
+
+[[nodiscard]] uint64_t number_of(const format::FileHeader& header)
+{
+    const auto reference = carried_ref(header);
+    return reference ? reference->number : 0;
+}
+
 // A process that uses slots again may do so while we read. What belongs to a carried state stays until the next one
 // holds, so the file is copied until that did not happen meanwhile.
 [[nodiscard]] Findings scan_live_ring(TraceContents& trace)
 {
-    constexpr int kAttempts = 20;
-    const auto number = [](const format::FileHeader& header) {
-        const auto reference = carried_ref(header);
-        return reference ? reference->number : 0;
-    };
     for (int attempt = 1;; ++attempt) {
         trace.header = read_file_header(trace.file);
         set_moment(trace);
@@ -211,7 +215,7 @@ void set_moment(TraceContents& trace)
         trace.raw_copies.clear();
         SlotScanner(trace.file, trace.header).scan_raw_buffers(found, trace.raw_copies);
         FileReader copy = trace.file.copy();
-        if (attempt < kAttempts && number(read_file_header(trace.file)) != number(trace.header)) continue;
+        if (attempt < kAttempts && carried_number_now(trace.file) != number_of(trace.header)) continue;
         trace.file = std::move(copy);
         SlotScanner scanner(trace.file, trace.header);
         scanner.scan_rest(found, true);
@@ -220,33 +224,115 @@ void set_moment(TraceContents& trace)
     }
 }
 
-} // namespace
-
-TraceContents open_trace(const std::filesystem::path& path)
+// The same without a copy, and without what was read before.
+[[nodiscard]] std::optional<Findings> scan_again(TraceContents& trace, bool live, ReadSoFar& read)
 {
-    TraceContents trace = open_empty(path);
-    const bool same_boot = written_on_this_boot(trace.header);
-    trace.info.still_running = still_running(trace.header);
-    const bool live = trace.info.still_running || (same_boot && trace.header.end_state == format::EndState::open);
-    Findings found = live && trace.header.ring_bytes != 0 ? scan_live_ring(trace) : scan(trace, live);
-    // Beyond this point the file is read for the events of chunks alone.
+    for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+        trace.header = read_file_header(trace.file);
+        if (live) set_moment(trace);
+        Findings found;
+        trace.raw_copies.clear();
+        SlotScanner scanner(trace.file, trace.header);
+        scanner.scan_raw_buffers(found, trace.raw_copies);
+        ScanAgain again{read.seen, number_of(trace.header) == read.carried_number};
+        scanner.scan_rest(found, live, &again);
+        if (carried_number_now(trace.file) == number_of(trace.header)) return found;
+    }
+    return std::nullopt;
+}
 
-    trace.damage = std::move(found.damage);
+// Whether everything that was folded was read. Where a buffer was read to the end that nobody knew to be the end, no.
+[[nodiscard]] bool all_folded_were_read(const CarriedState& state, const ReadSoFar& read)
+{
+    return std::ranges::all_of(state.streams, [&](const CarriedState::Stream& stream) {
+        const auto position = read.positions.find({stream.thread, stream.level});
+        const StreamPosition up_to = position == read.positions.end() ? StreamPosition{} : position->second;
+        return StreamPosition{stream.sequence, stream.events} <= up_to;
+    });
+}
+
+void forget_read_chunks(ReadSoFar& read)
+{
+    for (auto& [offset, slot] : read.seen)
+        std::erase_if(slot.chunks, [&](const FoundBuffer& chunk) {
+            const auto position = read.positions.find({chunk.thread_index, chunk.level});
+            return position != read.positions.end() && chunk.buffer.sequence < position->second.sequence;
+        });
+}
+
+void set_clock(TraceContents& trace, bool same_boot)
+{
     if (const auto clock = make_converter(trace.header, same_boot))
         trace.clock = *clock;
     else
         trace.damage.add(format::kFileHeaderOffset, "the stamp clock was never calibrated: times are in ticks, not ns");
+}
+
+// A process that runs, or that was killed so that it may be one that runs where we can't see it.
+[[nodiscard]] bool find_out_if_live(TraceContents& trace, bool same_boot)
+{
+    trace.info.still_running = still_running(trace.header);
+    return trace.info.still_running || (same_boot && trace.header.end_state == format::EndState::open);
+}
+
+// What the slots hold but their events.
+void take_findings(TraceContents& trace, Findings& found, bool same_boot)
+{
+    trace.damage = std::move(found.damage);
+    set_clock(trace, same_boot);
     fill_header_facts(trace);
     fill_journal_facts(trace, std::move(found.journal));
     trace.pcs = std::move(found.pcs);
     trace.pcs.finish(trace.modules.size(), trace.damage);
-    trace.carried = read_carried(trace.file, trace.header, std::move(found.carried), trace.damage);
     trace.samples = process_samples(std::move(found.samples), trace.clock);
     if (const auto reference = carried_ref(trace.header)) trace.info.folded_ns = trace.clock.to_ns(reference->stamp);
+}
+
+} // namespace
+
+TraceContents open_trace(const std::filesystem::path& path)
+{
+    return open_trace(FileReader(path));
+}
+
+TraceContents open_trace(FileReader file)
+{
+    TraceContents trace = open_empty(std::move(file));
+    const bool same_boot = written_on_this_boot(trace.header);
+    const bool live = find_out_if_live(trace, same_boot);
+    Findings found = live && trace.header.ring_bytes != 0 ? scan_live_ring(trace) : scan(trace, live);
+    // Beyond this point the file is read for the events of chunks alone.
+
+    take_findings(trace, found, same_boot);
+    trace.carried = read_carried(trace.file, trace.header, std::move(found.carried), trace.damage);
     StreamBuilder(trace).build(found.buffers);
     complete_threads(trace);
     count_slot_events(trace, found.buffers);
     return trace;
+}
+
+std::optional<TraceContents> reopen_trace(FileReader file, ReadSoFar& read)
+{
+    TraceContents trace = open_empty(std::move(file));
+    const bool same_boot = written_on_this_boot(trace.header);
+    const bool live = find_out_if_live(trace, same_boot);
+    forget_read_chunks(read);
+    std::optional<Findings> found = scan_again(trace, live, read);
+    if (!found) return std::nullopt;
+    take_findings(trace, *found, same_boot);
+    if (const auto reference = carried_ref(trace.header); reference && reference->number != read.carried_number) {
+        const auto state = read_carried(trace.file, trace.header, std::move(found->carried), trace.damage);
+        if (!state || !all_folded_were_read(*state, read)) return std::nullopt;
+        read.carried_number = reference->number;
+    }
+    StreamBuilder(trace, read.positions).build(found->buffers);
+    complete_threads(trace);
+    return trace;
+}
+
+uint64_t carried_number_now(const FileReader& file)
+{
+    return number_of(read_file_header(file));
 }
 
 } // namespace leak::analyzer

@@ -54,5 +54,6 @@ struct TraceContents {
 
 // Throws UserError when `path` can't be used at all.
 [[nodiscard]] TraceContents open_trace(const std::filesystem::path& path);
+[[nodiscard]] TraceContents open_trace(FileReader file);
 
 } // namespace leak::analyzer

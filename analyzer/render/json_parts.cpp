@@ -85,4 +85,9 @@ void write_json(std::ostream& out, const Json& json)
     out << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
 }
 
+void write_json_line(std::ostream& out, const Json& json)
+{
+    out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
 } // namespace leak::analyzer

@@ -20,5 +20,6 @@ using Json = nlohmann::ordered_json;
 
 // Paths and names of a traced process may hold any bytes: what is no UTF-8 becomes U+FFFD.
 void write_json(std::ostream& out, const Json& json);
+void write_json_line(std::ostream& out, const Json& json); // without line breaks
 
 } // namespace leak::analyzer

@@ -95,7 +95,8 @@ std::vector<Line> all_lines(const std::vector<Frame>& frames, const StackStyle& 
     std::vector<Line> lines;
     for (const Frame& frame : frames) {
         if (lines.size() == limit) {
-            lines.push_back({"... " + plural(frames.size() - limit, "frame", "frames") + " more", "", true});
+            if (style.tell_rest)
+                lines.push_back({"... " + plural(frames.size() - limit, "frame", "frames") + " more", "", true});
             break;
         }
         lines.push_back(line_of(frame, style));
@@ -110,7 +111,8 @@ std::vector<Line> folded_lines(const std::vector<Frame>& stack, const StackStyle
     for (auto at = frames.begin(); at != frames.end();) {
         if (lines.size() == style.max_lines) {
             const auto rest = static_cast<uint64_t>(frames.end() - at);
-            lines.push_back({"... " + plural(rest, "frame", "frames") + " more (--full)", "", true});
+            if (style.tell_rest)
+                lines.push_back({"... " + plural(rest, "frame", "frames") + " more (--full)", "", true});
             break;
         }
         const auto own =

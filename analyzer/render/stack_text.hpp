@@ -20,6 +20,7 @@ struct StackStyle {
     std::string working_directory; // paths below it are shown relative to it
     std::string indent = "     ";
     size_t max_lines = 10; // unless `full`
+    bool tell_rest = true; // one more line says how many frames are left out
 };
 
 void write_stack(std::ostream& out, const std::vector<Frame>& frames, const StackStyle& style);

@@ -75,6 +75,8 @@ void EventMerge::fill(TraceEvent& event) const
     event.stamp = stamped.stamp;
     event.address = stamped.address;
     event.size = stamped.size;
+    event.buffer = stamped.buffer;
+    event.number = stamped.number;
     event.stack = stamped.stack;
     event.thread = cursor.stream().thread;
     event.level = cursor.stream().level;

@@ -18,8 +18,10 @@ struct TraceEvent {
     int64_t at_ns = 0; // since the start of the trace
     uint64_t stamp = 0;
     uint64_t address = 0;
-    uint64_t size = 0; // bytes; 0 unless has_size(kind)
-    StackId stack;     // the empty stack unless has_stack(kind)
+    uint64_t size = 0;   // bytes; 0 unless has_size(kind)
+    uint64_t buffer = 0; // sequence of its buffer in the stream
+    StackId stack;       // the empty stack unless has_stack(kind)
+    uint32_t number = 0; // events of the buffer up to it
     ThreadId thread;
     uint32_t level = 0;  // > 0: recorded by a signal handler that interrupted the recording of an event
     uint32_t stream = 0; // index into TraceContents::streams

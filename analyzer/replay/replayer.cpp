@@ -43,6 +43,22 @@ Replayer::Replayer(const TraceContents& trace, std::vector<Analysis*> analyses)
     totals_.threads = trace.threads.size();
 }
 
+void Replayer::extend(size_t streams, size_t threads)
+{
+    if (streams_.size() < streams) streams_.resize(streams);
+    if (last_allocation_.size() < threads) last_allocation_.resize(threads);
+    totals_.threads = last_allocation_.size();
+}
+
+std::vector<LiveBlock> Replayer::within_realloc() const
+{
+    std::vector<LiveBlock> blocks;
+    for (const StreamState& stream : streams_)
+        if (stream.last_was_realloc_release && stream.pending.back().valid)
+            blocks.push_back(stream.pending.back().block);
+    return blocks;
+}
+
 void Replayer::inherit(const LiveBlock& block)
 {
     LiveBlock inherited = block;
@@ -55,7 +71,7 @@ void Replayer::inherit(const LiveBlock& block)
 
 void Replayer::apply(const TraceEvent& event)
 {
-    now_ns_ = event.at_ns;
+    now_ns_ = std::max(now_ns_, event.at_ns); // an event behind a cut may be earlier
     now_ = event.stamp;
     if (!analyses_.empty() && now_ns_ >= next_tick_ns_) tick();
     ++totals_.events_by_kind[static_cast<size_t>(event.kind)];

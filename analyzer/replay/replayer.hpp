@@ -21,6 +21,9 @@ public:
     // analyses: told of everything; not owned.
     Replayer(const TraceContents& trace, std::vector<Analysis*> analyses);
 
+    // More of them than when it began: a trace that grows.
+    void extend(size_t streams, size_t threads);
+
     // Makes a block of the parent process live, before the first event.
     void inherit(const LiveBlock& block);
 
@@ -36,8 +39,11 @@ public:
     [[nodiscard]] const Totals& totals() const { return totals_; }
     [[nodiscard]] const Unlisted& unlisted() const { return unlisted_counts_; }
     [[nodiscard]] int64_t end_ns() const { return now_ns_; } // of the last event
+    // Blocks whose realloc has not returned: live, though released. Of no kind where nothing is known of one.
+    [[nodiscard]] std::vector<LiveBlock> within_realloc() const;
     [[nodiscard]] std::vector<Mismatch> mismatches() const;
 
+    [[nodiscard]] const StackAccounts& accounts() const { return accounts_; }
     // After finish(), once.
     [[nodiscard]] StackAccounts take_accounts() { return std::move(accounts_); }
 
@@ -98,8 +104,8 @@ private:
     std::vector<StreamState> streams_;
     std::vector<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
     StackAccounts accounts_;
-    uint64_t sample_bytes_; // LEAK_SAMPLE: then totals count blocks in fractions until finish()
-    std::vector<LiveBlock> unlisted_;       // of the carried state: one a stack
+    uint64_t sample_bytes_;           // LEAK_SAMPLE: then totals count blocks in fractions until finish()
+    std::vector<LiveBlock> unlisted_; // of the carried state: one a stack
     Unlisted unlisted_counts_;
     std::map<std::tuple<StackId, format::EventKind, format::EventKind>, Mismatch> mismatches_;
     uint64_t live_bytes_ = 0; // own heap blocks

@@ -50,6 +50,8 @@ public:
     // One sample for each tick in which something changed, in order of time; the last one is how it stands.
     [[nodiscard]] std::vector<HistorySample> history(uint32_t account) const;
     [[nodiscard]] int64_t tick_ns() const;
+    // A better calibrated one: times are kept as stamps.
+    void set_clock(const StampConverter& clock) { clock_ = clock; }
     // By increasing time.
     [[nodiscard]] std::vector<LifetimeCount> lifetimes(uint32_t account) const;
 
@@ -59,7 +61,7 @@ private:
     Table table_;
     StampConverter clock_;
     uint64_t origin_ = 0;
-    uint64_t sample_bytes_ = 0; // the table counts blocks as weigh() does
+    uint64_t sample_bytes_ = 0;        // the table counts blocks as weigh() does
     std::vector<StackId> stacks_;      // by account - kFirstStack
     std::vector<uint32_t> account_of_; // by StackId; 0: none yet
 };

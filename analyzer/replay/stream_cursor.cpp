@@ -76,6 +76,9 @@ void StreamCursor::resolve(const format::DecodedEvent& decoded)
     event_.kind = decoded.kind;
     event_.extra = decoded.extra;
     event_.truncated = decoded.truncated;
+    const BufferRef& buffer = stream_->buffers[next_buffer_ - 1];
+    event_.buffer = buffer.sequence;
+    event_.number = buffer.event_count - decoder_->events_left();
     event_.stack = {};
     if (!has_stack(decoded.kind)) return;
     event_.stack = stack_ = stack_of(decoded);

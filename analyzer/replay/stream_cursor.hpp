@@ -17,8 +17,10 @@ namespace leak::analyzer {
 struct StampedEvent {
     uint64_t stamp = 0;
     uint64_t address = 0;
-    uint64_t size = 0; // bytes; 0 unless has_size(kind)
-    StackId stack;     // the empty stack unless has_stack(kind)
+    uint64_t size = 0;   // bytes; 0 unless has_size(kind)
+    uint64_t buffer = 0; // sequence of its buffer
+    StackId stack;       // the empty stack unless has_stack(kind)
+    uint32_t number = 0; // events of the buffer up to it
     format::EventKind kind = format::EventKind::none;
     uint8_t extra = 0; // log2 of the alignment, or kMap... flags
     bool truncated = false;

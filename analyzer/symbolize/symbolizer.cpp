@@ -70,6 +70,13 @@ struct Symbolizer::Impl {
 
 Symbolizer::Symbolizer(const std::vector<Module>& modules) : impl_(std::make_unique<Impl>())
 {
+    add(modules);
+}
+
+Symbolizer::~Symbolizer() = default;
+
+void Symbolizer::add(const std::vector<Module>& modules)
+{
     for (const Module& module : modules) {
         if (module.path.empty()) {
             continue;
@@ -84,8 +91,6 @@ Symbolizer::Symbolizer(const std::vector<Module>& modules) : impl_(std::make_uni
         impl_->modules[module.id.value] = {file.get(), module.bias, module.path.ends_with("/libleak.so")};
     }
 }
-
-Symbolizer::~Symbolizer() = default;
 
 const std::vector<Frame>& Symbolizer::frames(Pc pc, bool exact)
 {

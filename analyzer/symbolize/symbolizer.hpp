@@ -37,6 +37,9 @@ public:
     Symbolizer(const Symbolizer&) = delete;
     Symbolizer& operator=(const Symbolizer&) = delete;
 
+    // Modules that were loaded since; those known may be among them.
+    void add(const std::vector<Module>& modules);
+
     // The frames of one pc, the innermost inlined one first; never empty. `exact`: the pc is an interrupted
     // instruction, not a return address.
     [[nodiscard]] const std::vector<Frame>& frames(Pc pc, bool exact = false);

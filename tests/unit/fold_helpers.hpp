@@ -6,6 +6,8 @@
 
 #include <stdexcept>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 namespace leak::test {
 
@@ -15,15 +17,22 @@ namespace leak::test {
     return {0, format::history_tick_log2(format::StampClock::monotonic_ns), most_points};
 }
 
-// Folds an event that was just appended to the stream of a thread.
-inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
+// Folds an event. position: TraceBuilder::position() when it was appended to the stream of the thread.
+inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& event,
+                 std::pair<uint64_t, uint32_t> position)
 {
     uint32_t stack = 0;
     for (const uint32_t pc : event.stack) stack = state.stacks().child(stack, pc);
     const uint32_t stream = state.stream_of(thread, 0);
     state.apply(
         {event.kind, event.extra, event.truncated, event.stamp, event.address, event.size, stack, thread, stream});
-    std::tie(state.stream(stream).sequence, state.stream(stream).events) = trace.position(thread);
+    std::tie(state.stream(stream).sequence, state.stream(stream).events) = position;
+}
+
+// One that was just appended.
+inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& event, TraceBuilder& trace)
+{
+    fold(state, thread, event, trace.position(thread));
 }
 
 // For TraceBuilder::carry().

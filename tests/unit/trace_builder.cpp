@@ -201,14 +201,14 @@ std::pair<uint64_t, uint32_t> TraceBuilder::position(uint32_t thread, uint32_t l
     return {state.next_sequence - 1, row_count(state.header().written)};
 }
 
-void TraceBuilder::carry(std::vector<std::byte> state, uint64_t last_stamp)
+void TraceBuilder::carry(std::vector<std::byte> state, uint64_t last_stamp, uint64_t number)
 {
     carried_ = std::move(state);
     CarriedRef& reference = header.carried[0];
     header.ring_bytes = 32 * kSlotBytes;
     header.carried_index = 0;
     const auto parts = static_cast<uint32_t>((carried_.size() + kMaxCarriedPartBytes - 1) / kMaxCarriedPartBytes);
-    reference = {1, last_stamp, carried_.size(), parts, 0};
+    reference = {number, last_stamp, carried_.size(), parts, 0};
     reference.checksum = LEAK_CHECKSUM_UP_TO(reference, checksum);
 }
 
@@ -281,7 +281,7 @@ void TraceBuilder::put_carried(std::vector<std::byte>& file)
     uint64_t room = 0;
     CarriedHeader part = {};
     part.frame = make_frame(FrameKind::carried, sizeof part);
-    part.number = 1;
+    part.number = header.carried[0].number;
     for (size_t from = 0; from < carried_.size(); from += kMaxCarriedPartBytes, ++part.part) {
         const auto plain =
             std::span(carried_).subspan(from, std::min<size_t>(carried_.size() - from, kMaxCarriedPartBytes));

@@ -77,7 +77,7 @@ public:
     // Where the stream's last event is: the sequence of its buffer, and how many events that has up to it.
     [[nodiscard]] std::pair<uint64_t, uint32_t> position(uint32_t thread, uint32_t level = 0);
     // Makes the trace one that has wrapped: with this carried state, decompressed.
-    void carry(std::vector<std::byte> state, uint64_t last_stamp);
+    void carry(std::vector<std::byte> state, uint64_t last_stamp, uint64_t number = 1);
     // Leaves out the chunks there are: their events were folded, their slots used again.
     void drop_chunks() { chunks_.clear(); }
     // Leaves out what the stream has in its current buffer: a hole in its sequence.

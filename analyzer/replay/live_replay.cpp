@@ -1,0 +1,196 @@
+#include "analyzer/replay/live_replay.hpp"
+
+#include "analyzer/decode/process_state.hpp"
+#include "analyzer/replay/event_merge.hpp"
+#include "analyzer/replay/parent_trace.hpp"
+#include "analyzer/replay/replay_result.hpp"
+
+#include <algorithm>
+
+namespace leak::analyzer {
+
+namespace {
+
+constexpr uint64_t kProgressEvents = 1 << 16; // between two calls of on_progress
+constexpr size_t kSpareModules = 4096;        // that a forked process may load
+
+} // namespace
+
+LiveReplay::LiveReplay(const std::filesystem::path& path, std::function<void(double)> on_progress)
+    : file_(path), on_progress_(std::move(on_progress))
+{
+}
+
+bool LiveReplay::refresh()
+{
+    if (is_over_) return false;
+    if (!replayer_ || !go_on()) start_over();
+    // After an exec the process runs, but not this trace. A failed one takes its word back at once.
+    const bool is_replaced = trace_->header.end_state == format::EndState::exec;
+    is_over_ = !trace_->info.still_running || (is_replaced && was_replaced_);
+    was_replaced_ = is_replaced;
+    if (is_over_ && !damage_.empty()) start_over(); // what is damaged, counted once
+    take_info();
+    if (is_over_) replayer_->finish();
+    return !is_over_;
+}
+
+// -- From the start --------------------------------------------------------------------------------------------------
+
+void LiveReplay::start_over()
+{
+    ++starts_;
+    trace_.reset();
+    trace_ = open_trace(file_.again());
+    clock_ = trace_->clock;
+    read_ = {};
+    numbers_.clear();
+    positions_.clear();
+    damage_ = {};
+    replayer_.emplace(*trace_, std::vector<Analysis*>{});
+    inherit();
+    trace_->clock = StampConverter(trace_->header.start.stamp);
+    take_streams();
+    take_positions();
+    replayer_->carry(*trace_, result_.stacks);
+    apply_events(true);
+}
+
+// Stacks keep their numbers, and modules theirs: whoever watches them grow goes on doing so.
+void LiveReplay::inherit()
+{
+    if (own_modules_ < trace_->modules.size() && trace_->parent) {
+        own_modules_ = trace_->modules.size() + kSpareModules;
+        result_.stacks = StackTable();
+        result_.modules.clear();
+        ++stacks_version_;
+    }
+    take_modules();
+    if (!trace_->parent) return;
+    const auto blocks = inherited_blocks(*trace_, result_.stacks, result_.modules);
+    result_.info.parent_found = blocks.has_value();
+    if (!blocks) return;
+    for (const LiveBlock& block : *blocks) replayer_->inherit(block);
+}
+
+void LiveReplay::take_positions()
+{
+    if (!trace_->carried) return;
+    read_.carried_number = trace_->carried->number;
+    for (const CarriedState::Stream& stream : trace_->carried->streams)
+        if (const auto number = numbers_.find({stream.thread, stream.level}); number != numbers_.end())
+            *positions_[number->second] = {stream.sequence, stream.events};
+}
+
+// -- What is new -----------------------------------------------------------------------------------------------------
+
+// False: events are folded that were not applied, or were while they were read.
+bool LiveReplay::go_on()
+{
+    trace_ = reopen_trace(file_.again(), read_);
+    if (!trace_) return false;
+    if (trace_->parent && trace_->modules.size() > own_modules_) return false;
+    clock_ = trace_->clock;
+    trace_->clock = StampConverter(trace_->header.start.stamp);
+    take_modules();
+    take_streams();
+    replayer_->extend(numbers_.size(), trace_->threads.size());
+    apply_events(false);
+    return trace_->damage.empty() || carried_number_now(trace_->file) == read_.carried_number;
+}
+
+void LiveReplay::take_streams()
+{
+    number_of_stream_.clear();
+    for (const Stream& stream : trace_->streams) {
+        const StreamKey key{stream.thread.value, stream.level};
+        const auto [known, added] = numbers_.try_emplace(key, static_cast<uint32_t>(numbers_.size()));
+        if (added) positions_.push_back(&read_.positions[key]);
+        number_of_stream_.push_back(known->second);
+    }
+}
+
+void LiveReplay::apply_events(bool from_start)
+{
+    EventMerge merge(*trace_, result_.stacks);
+    TraceEvent event;
+    const auto all = static_cast<double>(std::max<uint64_t>(trace_->event_count, 1));
+    const bool tells_progress = from_start && on_progress_;
+    for (uint64_t done = 0; merge.next(event); ++done) {
+        event.stream = number_of_stream_[event.stream];
+        *positions_[event.stream] = {event.buffer, event.number};
+        replayer_->apply(event);
+        if (tells_progress && done % kProgressEvents == 0) on_progress_(std::min(static_cast<double>(done) / all, 1.0));
+    }
+    if (tells_progress) on_progress_(1);
+    close_finished_buffers();
+    damage_.merge(trace_->damage);
+}
+
+// A chunk is all of its buffer: nothing comes behind its last event.
+void LiveReplay::close_finished_buffers()
+{
+    for (size_t i = 0; i < trace_->streams.size(); ++i) {
+        StreamPosition& position = *positions_[number_of_stream_[i]];
+        const auto& buffers = trace_->streams[i].buffers;
+        const auto at = std::ranges::lower_bound(buffers, position.sequence, {}, &BufferRef::sequence);
+        if (at == buffers.end() || at->sequence != position.sequence) continue;
+        if (at->raw_copy == kNoRawCopy && at->event_count == position.events) position = {position.sequence + 1, 0};
+    }
+}
+
+// -- Results ---------------------------------------------------------------------------------------------------------
+
+void LiveReplay::take_modules()
+{
+    result_.modules.resize(std::max({result_.modules.size(), trace_->modules.size(), own_modules_}));
+    std::ranges::copy(trace_->modules, result_.modules.begin());
+}
+
+void LiveReplay::take_info()
+{
+    const bool parent_found = result_.info.parent_found;
+    trace_->damage = damage_;
+    result_.info = trace_->info;
+    result_.info.parent_found = parent_found;
+    result_.info.gap_events = trace_->header.lost_events + damage_.lost_events();
+    result_.threads = trace_->threads;
+    result_.samples = trace_->samples;
+    // Beyond this point the trace is asked for facts alone.
+    trace_->raw_copies = {};
+    trace_->streams = {};
+    trace_->carried.reset();
+}
+
+int64_t LiveReplay::to_ns(int64_t ticks) const
+{
+    return clock_.to_ns(trace_->header.start.stamp + static_cast<uint64_t>(ticks));
+}
+
+int64_t LiveReplay::end_ns() const
+{
+    return to_ns(replayer_->end_ns());
+}
+
+bool LiveReplay::process_runs() const
+{
+    return still_running(trace_->header);
+}
+
+const ReplayResult& LiveReplay::result()
+{
+    if (has_last_result_) return result_;
+    has_last_result_ = is_over_;
+    // The replay goes on: a copy of it ends.
+    std::optional<Replayer> ended;
+    if (!is_over_) ended.emplace(*replayer_).finish();
+    fill_result(*trace_, ended ? *ended : *replayer_, result_);
+    result_.accounts.set_clock(clock_);
+    for (std::vector<LiveBlock>* blocks : {&result_.unfreed, &result_.mapped})
+        for (LiveBlock& block : *blocks) block.allocated_ns = to_ns(block.allocated_ns);
+    result_.totals.peak_ns = to_ns(result_.totals.peak_ns);
+    result_.info.duration_ns = to_ns(result_.info.duration_ns);
+    return result_;
+}
+
+} // namespace leak::analyzer
