@@ -53,18 +53,22 @@ inline constexpr uint32_t kCarriedTotals = static_cast<uint32_t>(CarriedTotal::c
 // What the state says of each stack, in this order; a reader takes what it knows and skips the rest. Blocks and bytes
 // that are live are those of the lists of live blocks and ranges.
 inline constexpr uint64_t StackTotals::* kCarriedStackNumbers[] = {
-    &StackTotals::allocations,          &StackTotals::allocated_bytes,       &StackTotals::releases,
-    &StackTotals::released_bytes,       &StackTotals::temporary_allocations, &StackTotals::peak_bytes,
-    &StackTotals::unlisted_blocks,      &StackTotals::unlisted_bytes,        &StackTotals::unlisted_first_stamp,
-    &StackTotals::unlisted_last_stamp,  &StackTotals::unlisted_kind};
+    &StackTotals::allocations,         &StackTotals::allocated_bytes,       &StackTotals::releases,
+    &StackTotals::released_bytes,      &StackTotals::temporary_allocations, &StackTotals::peak_bytes,
+    &StackTotals::unlisted_blocks,     &StackTotals::unlisted_bytes,        &StackTotals::unlisted_first_stamp,
+    &StackTotals::unlisted_last_stamp, &StackTotals::unlisted_kind};
 // Behind them: StackTotals::changed.
 inline constexpr uint64_t kCarriedStackNumberCount = std::size(kCarriedStackNumbers) + 1;
 
 // The same of the accounts of the whole process.
-inline constexpr uint64_t StackTotals::* kCarriedProcessNumbers[] = {
-    &StackTotals::allocations,           &StackTotals::allocated_bytes, &StackTotals::releases,
-    &StackTotals::released_bytes,        &StackTotals::temporary_allocations,
-    &StackTotals::peak_bytes,            &StackTotals::live_blocks,     &StackTotals::live_bytes};
+inline constexpr uint64_t StackTotals::* kCarriedProcessNumbers[] = {&StackTotals::allocations,
+                                                                     &StackTotals::allocated_bytes,
+                                                                     &StackTotals::releases,
+                                                                     &StackTotals::released_bytes,
+                                                                     &StackTotals::temporary_allocations,
+                                                                     &StackTotals::peak_bytes,
+                                                                     &StackTotals::live_blocks,
+                                                                     &StackTotals::live_bytes};
 inline constexpr uint64_t kCarriedProcessNumberCount = std::size(kCarriedProcessNumbers) + 1;
 
 // Puts numbers into `buffer` and calls sink.part(bytes) whenever it holds a part.

@@ -307,7 +307,8 @@ struct SampleRecord {
 };
 static_assert(sizeof(SampleRecord) == 120);
 
-// Followed by two halves of `capacity` samples each, of which one holds: in order of time, up to the first with stamp 0.
+// Followed by two halves of `capacity` samples each, of which one holds: in order of time, up to the first with stamp
+// 0.
 struct SamplesHeader {
     FrameHeader frame;
     uint32_t capacity;

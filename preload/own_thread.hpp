@@ -7,7 +7,8 @@
 
 namespace leak::preload {
 
-// Starts a thread that runs main(), which must not return. is_writer: ThreadLocal::is_writer. False: none could be made.
+// Starts a thread that runs main(), which must not return. is_writer: ThreadLocal::is_writer. False: none could be
+// made.
 [[nodiscard]] bool start_own_thread(void (*main)(), bool is_writer) noexcept;
 
 // For such a thread, first: its name and its place among the others.

@@ -82,7 +82,9 @@ private:
     const std::string_view decimals = point == std::string_view::npos ? std::string_view() : tail(text, point + 1);
     uint64_t whole = 0;
     uint64_t part = 0;
-    if (!parse_number(head(text, point == std::string_view::npos ? text.size() : point), 0, kDay / 1000, whole) || decimals.size() > kZeros.size()) return false;
+    if (!parse_number(head(text, point == std::string_view::npos ? text.size() : point), 0, kDay / 1000, whole) ||
+        decimals.size() > kZeros.size())
+        return false;
     if (!decimals.empty() && !parse_number(decimals, 0, 999, part)) return false;
     for (size_t i = decimals.size(); i < kZeros.size(); ++i) part *= 10;
     const uint64_t all = whole * 1000 + part;

@@ -18,7 +18,7 @@ struct ThreadLocal {
     uint32_t locks_held; // of ours
     uint32_t in_tracer;  // above 0 while our own slow paths call libc: what they allocate is not the host's doing
 
-    bool beginning; // this thread is creating the trace
+    bool beginning;     // this thread is creating the trace
     bool is_own_thread; // one of ours (own_thread.hpp), which never runs a hook
     bool is_writer;     // the writer
 
@@ -26,7 +26,7 @@ struct ThreadLocal {
     format::EventKind recorded_kind;
     int64_t sampling_left;    // LEAK_SAMPLE: bytes to the next sample
     uint64_t sampling_random; // 0: not begun
-    const void* releasing; // the block of which the release is recorded and now forwarded
+    const void* releasing;    // the block of which the release is recorded and now forwarded
 };
 
 extern __thread ThreadLocal t_local __attribute__((tls_model("initial-exec")));

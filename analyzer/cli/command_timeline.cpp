@@ -53,7 +53,8 @@ void add_timeline_command(CLI::App& app, int& status)
     command->add_option("--format", arguments->format, "text (default), csv or json")
         ->check(CLI::IsMember({"text", "csv", "json"}));
     command
-        ->add_option("-o,--output", arguments->output, "Write to FILE instead of standard output (- is standard output)")
+        ->add_option("-o,--output", arguments->output,
+                     "Write to FILE instead of standard output (- is standard output)")
         ->type_name("FILE");
     add_color_option(*command, arguments->color);
     command->callback([arguments, &status] {

@@ -29,7 +29,7 @@ struct CarriedState {
     };
     struct Stack {
         uint32_t node = 0;
-        format::StackTotals totals; // without what is live
+        format::StackTotals totals;                             // without what is live
         std::vector<std::pair<uint32_t, uint64_t>> lifetimes{}; // bucket, count
         std::vector<format::HistoryPoint> points{};
     };

@@ -99,16 +99,15 @@ Json stacks_json(const std::vector<StackSite>& sites, size_t top)
 
 Json report_json(const LeakReport& report, size_t top)
 {
-    Json json = {
-            {"schema", "leakan.report.v1"},
-            {"trace", trace_json(report.info)},
-            {"summary", summary_json(report)},
-            {"memory", report.last_sample ? sample_json(*report.last_sample) : Json()},
-            {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
-            {"mapped", sites_json(report.mapped.sites, false, top)},
-            {"mismatch_sites", mismatches_json(report.mismatches)},
-            {"suppressed", suppressed_json(report.suppressed)},
-            {"missing_symbols", missing_symbols_json(report.missing_symbols)}};
+    Json json = {{"schema", "leakan.report.v1"},
+                 {"trace", trace_json(report.info)},
+                 {"summary", summary_json(report)},
+                 {"memory", report.last_sample ? sample_json(*report.last_sample) : Json()},
+                 {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
+                 {"mapped", sites_json(report.mapped.sites, false, top)},
+                 {"mismatch_sites", mismatches_json(report.mismatches)},
+                 {"suppressed", suppressed_json(report.suppressed)},
+                 {"missing_symbols", missing_symbols_json(report.missing_symbols)}};
     if (report.stacks_by) {
         json["stacks"] = stacks_json(report.stacks, top);
     }

@@ -38,8 +38,8 @@ std::string verdict(const LeakReport& report, const Paint& paint)
                (report.info.gap_events > 0 ? " of what was recorded" : "") +
                (user_hid ? " but what the suppressions hide" : "") + ".";
     }
-    const std::string amount =
-        (report.info.sample_bytes != 0 ? "about " : "") + paint.bad(bytes_words(unfreed.bytes)) + " in " + plural(unfreed.blocks, "block", "blocks");
+    const std::string amount = (report.info.sample_bytes != 0 ? "about " : "") + paint.bad(bytes_words(unfreed.bytes)) +
+                               " in " + plural(unfreed.blocks, "block", "blocks");
     if (ended_normally(report.info)) {
         return run + " leaks: " + amount + " unfreed, from " + places + ".";
     }

@@ -55,9 +55,8 @@ void write_axis(std::ostream& out, const Timeline& timeline, size_t columns, con
     out << std::string(kLabel + 1, ' ') << style.paint.dim(axis + end) << '\n';
 }
 
-template <typename Value>
-std::vector<uint64_t> columns_of(const std::vector<HistorySample>& samples, const std::vector<int64_t>& moments,
-                                 Value value)
+template <typename Value> std::vector<uint64_t> columns_of(const std::vector<HistorySample>& samples,
+                                                           const std::vector<int64_t>& moments, Value value)
 {
     std::vector<uint64_t> values;
     for (const int64_t at_ns : moments) values.push_back(value(state_at(samples, at_ns)));
@@ -97,7 +96,8 @@ void write_stacks(std::ostream& out, const Timeline& timeline, const std::vector
     if (timeline.stacks.empty()) return;
     out << '\n'
         << style.paint.bold("STACKS that held most at once") << "  "
-        << style.paint.dim(count_words(timeline.stacks.size()) + " of " + plural(timeline.all_stacks, "stack", "stacks"))
+        << style.paint.dim(count_words(timeline.stacks.size()) + " of " +
+                           plural(timeline.all_stacks, "stack", "stacks"))
         << '\n';
     StackStyle brief = stack_style(style, timeline.info);
     brief.max_lines = 3;

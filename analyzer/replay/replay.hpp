@@ -40,11 +40,11 @@ struct ReplayResult {
     std::vector<Module> modules; // index = ModuleId value; [0] is the unknown module
     std::vector<Thread> threads; // index = ThreadId value
     StackTable stacks;
-    StackAccounts accounts; // of the process's own blocks, without inherited ones
+    StackAccounts accounts;         // of the process's own blocks, without inherited ones
     std::vector<LiveBlock> unfreed; // heap blocks live at the end, without inherited ones, in order of allocation
     std::vector<LiveBlock> mapped;  // mmap ranges live at the end, without inherited ones, by address
     std::vector<ProcessSample> samples;
-    uint64_t inherited_blocks = 0;  // blocks of the parent that are live at the end
+    uint64_t inherited_blocks = 0; // blocks of the parent that are live at the end
     uint64_t inherited_bytes = 0;
     std::vector<Mismatch> mismatches;
 };

@@ -60,8 +60,8 @@ std::vector<LifetimeCount> StackAccounts::lifetimes(uint32_t account) const
     std::vector<LifetimeCount> counts;
     table_.for_each_lifetime(account, [&](uint32_t bucket, uint64_t blocks) {
         const uint64_t from = bucket == 0 ? 0 : uint64_t{1} << bucket;
-        counts.push_back({clock_.to_ns(origin_ + from) - clock_.to_ns(origin_),
-                          format::whole_blocks(blocks, sample_bytes_)});
+        counts.push_back(
+            {clock_.to_ns(origin_ + from) - clock_.to_ns(origin_), format::whole_blocks(blocks, sample_bytes_)});
     });
     std::ranges::sort(counts, {}, &LifetimeCount::from_ns);
     return counts;

@@ -66,13 +66,13 @@ struct ProcessSample {
 
 // All of them, in their order.
 inline constexpr std::optional<uint64_t> ProcessSample::* kSampleFigures[] = {
-    &ProcessSample::rss_bytes,    &ProcessSample::pss_bytes,    &ProcessSample::swap_bytes,
-    &ProcessSample::anonymous_bytes, &ProcessSample::minor_faults, &ProcessSample::major_faults,
-    &ProcessSample::arena_bytes,  &ProcessSample::mmapped_bytes, &ProcessSample::used_bytes,
-    &ProcessSample::free_bytes,   &ProcessSample::top_bytes};
-inline constexpr const char* kSampleFigureNames[] = {"rss_bytes",    "pss_bytes",   "swap_bytes",    "anonymous_bytes",
-                                                     "minor_faults", "major_faults", "arena_bytes",  "mmapped_bytes",
-                                                     "used_bytes",   "free_bytes",  "top_bytes"};
+    &ProcessSample::rss_bytes,       &ProcessSample::pss_bytes,     &ProcessSample::swap_bytes,
+    &ProcessSample::anonymous_bytes, &ProcessSample::minor_faults,  &ProcessSample::major_faults,
+    &ProcessSample::arena_bytes,     &ProcessSample::mmapped_bytes, &ProcessSample::used_bytes,
+    &ProcessSample::free_bytes,      &ProcessSample::top_bytes};
+inline constexpr const char* kSampleFigureNames[] = {"rss_bytes",    "pss_bytes",    "swap_bytes",  "anonymous_bytes",
+                                                     "minor_faults", "major_faults", "arena_bytes", "mmapped_bytes",
+                                                     "used_bytes",   "free_bytes",   "top_bytes"};
 
 struct Mark {
     int64_t at_ns = 0;

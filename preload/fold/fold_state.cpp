@@ -228,8 +228,7 @@ void FoldState::unmap(const FoldEvent& event) noexcept
 void FoldState::undo_unmap(const FoldEvent& event) noexcept
 {
     for (size_t i = 0; i < unmapped_.size(); ++i)
-        if (const FoldBlock& piece = unmapped_[i].piece;
-            unmapped_[i].stream == event.stream && ranges_.restore(piece))
+        if (const FoldBlock& piece = unmapped_[i].piece; unmapped_[i].stream == event.stream && ranges_.restore(piece))
             accounts().map_again(account_of(piece), piece.bytes, event.stamp);
     for (size_t i = unmapped_.size(); i-- > 0;)
         if (unmapped_[i].stream == event.stream) unmapped_.erase(i);

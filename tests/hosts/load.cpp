@@ -1,5 +1,5 @@
-// load THREADS: a load phase and an idle one. In the load phase each thread takes 32 MiB in blocks of 4 KiB, in the idle
-// one it has given all but the first 4 MiB back and makes small blocks for a while.
+// load THREADS: a load phase and an idle one. In the load phase each thread takes 32 MiB in blocks of 4 KiB, in the
+// idle one it has given all but the first 4 MiB back and makes small blocks for a while.
 #include "host.hpp"
 
 #include <pthread.h>

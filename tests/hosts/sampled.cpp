@@ -1,5 +1,5 @@
-// sampled: blocks of three sizes from three places, of which a known part stays; reallocs, and one that fails; blocks of
-// the parent that a child releases; blocks of leak_alloc(), which is never sampled.
+// sampled: blocks of three sizes from three places, of which a known part stays; reallocs, and one that fails; blocks
+// of the parent that a child releases; blocks of leak_alloc(), which is never sampled.
 #include "host.hpp"
 
 #include "leak.h"
