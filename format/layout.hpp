@@ -197,6 +197,7 @@ struct FileHeader {
     uint32_t reserved;
     // From here on not before version 3.2.
     uint64_t sample_bytes; // LEAK_SAMPLE: one sample every so many bytes; 0: everything is recorded
+    uint64_t sample_check; // its complement: all numbers depend on it
 };
 // Bytes of the file header as a version has it.
 [[nodiscard]] constexpr size_t file_header_bytes(uint16_t major, uint16_t minor) noexcept

@@ -12,7 +12,9 @@ void Journal::write(format::RecordType type, std::initializer_list<format::Piece
     if (writer_.append(type, stamp, payload, flags)) return;
     const Slot slot = g_tracer.new_slot(format::SlotKind::journal);
     if (!slot) return;
-    continue_in(slot.body<format::JournalHeader>());
+    writer_ = format::JournalWriter(slot.body<format::JournalHeader>());
+    if (slot_) g_tracer.file.close_slot(slot_);
+    slot_ = slot;
     // A record larger than a slot can only be a list of arguments, which is cut before it comes here.
     static_cast<void>(writer_.append(type, stamp, payload, flags));
 }

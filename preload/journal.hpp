@@ -2,6 +2,7 @@
 #pragma once
 
 #include "format/journal.hpp"
+#include "preload/trace_file.hpp"
 
 #include <initializer_list>
 
@@ -9,7 +10,12 @@ namespace leak::preload {
 
 class Journal {
 public:
-    void continue_in(format::JournalHeader& frame) noexcept { writer_ = format::JournalWriter(frame); }
+    // In the first slot of a file.
+    void begin(format::JournalHeader& frame) noexcept
+    {
+        writer_ = format::JournalWriter(frame);
+        slot_ = {};
+    }
 
     // Stamps the record with this moment, or with `stamp`. A full journal goes on in a new slot; when there is none the
     // trace fails as it does for events.
@@ -24,6 +30,7 @@ public:
 
 private:
     format::JournalWriter writer_;
+    Slot slot_; // none: the file's first
 };
 
 } // namespace leak::preload

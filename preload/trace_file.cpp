@@ -168,6 +168,7 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     header.latest_index = 2;
     header.carried_index = 2;
     header.sample_bytes = settings.sample;
+    header.sample_check = ~settings.sample;
     header.slot_count = ring_.slots();
 
     // From the back: the header comes last and makes all of it visible.

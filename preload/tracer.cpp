@@ -139,7 +139,7 @@ bool Tracer::create_trace() noexcept
         return false;
     }
     std::byte* const slot = file.first_slot();
-    journal.continue_in(*reinterpret_cast<format::JournalHeader*>(slot + format::kFirstJournalOffset));
+    journal.begin(*reinterpret_cast<format::JournalHeader*>(slot + format::kFirstJournalOffset));
     pcs.continue_in(*reinterpret_cast<format::PcsHeader*>(slot + format::kFirstPcsOffset));
     if (!pool.adopt(slot + format::kFirstRawOffset, slot + format::kSlotBytes)) {
         fail(format::LossCause::no_memory, "no memory", -ENOMEM);

@@ -168,7 +168,10 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
         range.address = from.get();
         range.bytes = from.get();
     });
-    if (header.version_minor >= 2) read_history(from, state);
+    if (header.version_minor >= 2) {
+        read_history(from, state);
+        read_list(from, state.journal, [&](uint64_t& word) { word = from.get(); });
+    }
     // What follows is a newer version's.
 }
 

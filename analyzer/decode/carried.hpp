@@ -81,6 +81,7 @@ struct CarriedState {
     // Of the whole process, by account number.
     std::vector<Stack> process;
     unsigned history_tick_log2 = 0;
+    std::vector<uint64_t> journal; // records whose slots were used again, each filled up to 8 bytes
 
     [[nodiscard]] uint64_t total(format::CarriedTotal which) const { return totals[static_cast<size_t>(which)]; }
 };

@@ -16,14 +16,22 @@ using format::RecordType;
 
 void read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage)
 {
-    size_t at = sizeof(format::JournalHeader);
-    while (at + sizeof(RecordHeader) <= frame.bytes.size()) {
-        const auto left = frame.bytes.subspan(at);
+    constexpr size_t kHeader = sizeof(format::JournalHeader);
+    if (frame.bytes.size() < kHeader) return;
+    read_journal_records(frame.bytes.subspan(kHeader), frame.offset + kHeader, frame.cut, records, damage);
+}
+
+void read_journal_records(std::span<const std::byte> bytes, uint64_t offset_of_first, bool is_cut,
+                          std::vector<JournalRecord>& records, DamageLog& damage)
+{
+    size_t at = 0;
+    while (at + sizeof(RecordHeader) <= bytes.size()) {
+        const auto left = bytes.subspan(at);
         RecordHeader header = {};
         if (!copy_front(left, header) || header.bytes == 0) return;
-        const uint64_t offset = frame.offset + at;
+        const uint64_t offset = offset_of_first + at;
         if (header.bytes < sizeof(RecordHeader) || header.bytes > left.size()) {
-            if (!frame.cut) damage.add(offset, "a journal record's length is wrong: the records behind it are lost");
+            if (!is_cut) damage.add(offset, "a journal record's length is wrong: the records behind it are lost");
             return;
         }
         constexpr size_t covered_from = offsetof(RecordHeader, type);
@@ -199,7 +207,7 @@ private:
     [[nodiscard]] bool read_thread(RecordType type, int64_t at_ns, PayloadReader& payload)
     {
         format::ThreadRecord record = {};
-        if (!payload.take(record) || record.thread_index > index_bound(context_.file_bytes)) return false;
+        if (!payload.take(record) || record.thread_index > context_.thread_bound) return false;
         if (facts_.threads.size() <= record.thread_index) facts_.threads.resize(record.thread_index + size_t{1});
         Thread& thread = facts_.threads[record.thread_index];
         thread.tid = record.tid;
@@ -247,13 +255,23 @@ private:
     std::optional<int64_t> paused_since_;
 };
 
+// A record that was carried forward may still be in its old slot. records: in order of their stamps.
+[[nodiscard]] bool was_there_before(const std::vector<JournalRecord>& records, size_t at)
+{
+    const JournalRecord& record = records[at];
+    for (size_t i = at; i-- > 0 && records[i].stamp == record.stamp;)
+        if (records[i].type == record.type && records[i].payload == record.payload) return true;
+    return false;
+}
+
 } // namespace
 
 JournalFacts read_journal(std::vector<JournalRecord> records, const JournalContext& context, DamageLog& damage)
 {
     std::ranges::sort(records, {}, [](const JournalRecord& record) { return std::pair(record.stamp, record.offset); });
     JournalParser parser(context, damage);
-    for (const JournalRecord& record : records) parser.apply(record);
+    for (size_t i = 0; i < records.size(); ++i)
+        if (!was_there_before(records, i)) parser.apply(records[i]);
     JournalFacts facts = parser.finish();
     for (uint32_t i = 0; i < facts.threads.size(); ++i) facts.threads[i].id = ThreadId{i};
     for (uint32_t i = 0; i < facts.modules.size(); ++i) facts.modules[i].id = ModuleId{i};

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct JournalRecord {
 
 // Appends the records of one journal frame whose checksums hold to `records`.
 void read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage);
+
+// The same of records that follow one another in memory; `offset` is what they are said to be at.
+void read_journal_records(std::span<const std::byte> bytes, uint64_t offset, bool is_cut,
+                          std::vector<JournalRecord>& records, DamageLog& damage);
 
 // Where a forked process came from.
 struct ParentLink {
@@ -52,10 +57,11 @@ struct JournalContext {
     const StampConverter& clock;
     const std::string& path; // of the trace, for errors
     uint64_t file_bytes;     // bounds the tables: ids are dense, so no sound one is larger than the file has room for
+    uint64_t thread_bound;   // thread_bound()
 };
 
-// Puts the records in time order and reads them. Throws UserError for a sound record of a type this version does not
-// know and that is not marked ignorable.
+// Puts the records in time order and reads them; one that is there twice counts once. Throws UserError for a sound
+// record of a type this version does not know and that is not marked ignorable.
 [[nodiscard]] JournalFacts read_journal(std::vector<JournalRecord> records, const JournalContext& context,
                                         DamageLog& damage);
 
@@ -66,6 +72,14 @@ struct JournalContext {
     constexpr uint64_t kMost = uint64_t{4} * 1024 * 1024;
     const uint64_t bound = kAlways + file_bytes / 64;
     return bound < kMost ? bound : kMost;
+}
+
+// The largest thread index: what is said of threads that ended may be gone from the file.
+[[nodiscard]] constexpr uint64_t thread_bound(uint64_t file_bytes, uint64_t threads_created)
+{
+    constexpr uint64_t kMost = uint64_t{16} * 1024 * 1024;
+    const uint64_t bound = index_bound(file_bytes);
+    return threads_created < kMost - bound ? bound + threads_created : kMost;
 }
 
 } // namespace leak::analyzer

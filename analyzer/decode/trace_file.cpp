@@ -24,6 +24,11 @@ namespace {
     return key(a) < key(b);
 }
 
+[[nodiscard]] uint64_t bound_of_threads(const TraceContents& trace)
+{
+    return thread_bound(trace.info.file_bytes, trace.header.threads_created);
+}
+
 [[nodiscard]] std::string name_of_stream(const StreamKey& key)
 {
     std::string name = "thread " + std::to_string(key.first);
@@ -37,7 +42,7 @@ public:
     {
         if (!trace.carried) return;
         for (const CarriedState::Stream& stream : trace.carried->streams)
-            if (stream.thread <= index_bound(trace.info.file_bytes))
+            if (stream.thread <= bound_of_threads(trace))
                 cuts_[{stream.thread, stream.level}] = {stream.sequence, stream.events};
     }
     // read: up to there they are left out.
@@ -57,7 +62,7 @@ private:
     [[nodiscard]] bool is_wanted(const FoundBuffer& one)
     {
         if (trace_.cut_stamp && one.buffer.base_stamp > *trace_.cut_stamp) return false;
-        if (one.thread_index <= index_bound(trace_.info.file_bytes)) return true;
+        if (one.thread_index <= bound_of_threads(trace_)) return true;
         trace_.damage.add(one.buffer.offset, "an event buffer names a thread that can't exist",
                           std::min<uint64_t>(one.buffer.event_count, format::kMaxColumnBytes));
         return false;
@@ -132,7 +137,8 @@ void fill_journal_facts(TraceContents& trace, std::vector<JournalRecord> records
 {
     TraceInfo& info = trace.info;
     if (trace.cut_stamp) std::erase_if(records, [&](const auto& r) { return r.stamp > *trace.cut_stamp; });
-    JournalFacts facts = read_journal(std::move(records), {trace.clock, info.path, info.file_bytes}, trace.damage);
+    JournalFacts facts = read_journal(std::move(records),
+                                      {trace.clock, info.path, info.file_bytes, bound_of_threads(trace)}, trace.damage);
     info.exe = std::move(facts.exe);
     info.working_directory = std::move(facts.working_directory);
     info.args = std::move(facts.args);
@@ -155,6 +161,9 @@ void complete_threads(TraceContents& trace)
 {
     for (const Stream& stream : trace.streams)
         if (trace.threads.size() <= stream.thread.value) trace.threads.resize(stream.thread.value + size_t{1});
+    // Of which nothing is left but that they were.
+    if (trace.carried && trace.threads.size() < trace.carried->last_allocation.size())
+        trace.threads.resize(std::min<size_t>(trace.carried->last_allocation.size(), bound_of_threads(trace) + 1));
     for (uint32_t i = 0; i < trace.threads.size(); ++i) trace.threads[i].id = ThreadId{i};
 }
 
@@ -275,11 +284,28 @@ void set_clock(TraceContents& trace, bool same_boot)
     return trace.info.still_running || (same_boot && trace.header.end_state == format::EndState::open);
 }
 
+void take_carried_journal(const CarriedState& state, Findings& found)
+{
+    const auto records = std::as_bytes(std::span(state.journal));
+    read_journal_records(records, format::kFileHeaderOffset, false, found.journal, found.damage);
+}
+
+void check_sampling(TraceContents& trace)
+{
+    format::FileHeader& header = trace.header;
+    const bool has_sampling = format::file_header_bytes(header.version_major, header.version_minor) == sizeof header;
+    if (has_sampling && header.sample_check != ~header.sample_bytes) {
+        trace.damage.add(format::kFileHeaderOffset, "whether blocks were sampled is damaged: taken as recorded all");
+        header.sample_bytes = 0;
+    }
+}
+
 // What the slots hold but their events.
 void take_findings(TraceContents& trace, Findings& found, bool same_boot)
 {
     trace.damage = std::move(found.damage);
     set_clock(trace, same_boot);
+    check_sampling(trace);
     fill_header_facts(trace);
     fill_journal_facts(trace, std::move(found.journal));
     trace.pcs = std::move(found.pcs);
@@ -303,8 +329,9 @@ TraceContents open_trace(FileReader file)
     Findings found = live && trace.header.ring_bytes != 0 ? scan_live_ring(trace) : scan(trace, live);
     // Beyond this point the file is read for the events of chunks alone.
 
+    trace.carried = read_carried(trace.file, trace.header, std::move(found.carried), found.damage);
+    if (trace.carried) take_carried_journal(*trace.carried, found);
     take_findings(trace, found, same_boot);
-    trace.carried = read_carried(trace.file, trace.header, std::move(found.carried), trace.damage);
     StreamBuilder(trace).build(found.buffers);
     complete_threads(trace);
     count_slot_events(trace, found.buffers);
@@ -319,12 +346,13 @@ std::optional<TraceContents> reopen_trace(FileReader file, ReadSoFar& read)
     forget_read_chunks(read);
     std::optional<Findings> found = scan_again(trace, live, read);
     if (!found) return std::nullopt;
-    take_findings(trace, *found, same_boot);
     if (const auto reference = carried_ref(trace.header); reference && reference->number != read.carried_number) {
-        const auto state = read_carried(trace.file, trace.header, std::move(found->carried), trace.damage);
+        const auto state = read_carried(trace.file, trace.header, std::move(found->carried), found->damage);
         if (!state || !all_folded_were_read(*state, read)) return std::nullopt;
+        take_carried_journal(*state, *found);
         read.carried_number = reference->number;
     }
+    take_findings(trace, *found, same_boot);
     StreamBuilder(trace, read.positions).build(found->buffers);
     complete_threads(trace);
     return trace;

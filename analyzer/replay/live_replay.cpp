@@ -144,7 +144,10 @@ void LiveReplay::close_finished_buffers()
 void LiveReplay::take_modules()
 {
     result_.modules.resize(std::max({result_.modules.size(), trace_->modules.size(), own_modules_}));
-    std::ranges::copy(trace_->modules, result_.modules.begin());
+    // What the journal said once holds, though it may be carried by now and not read again.
+    for (size_t i = 0; i < trace_->modules.size(); ++i)
+        if (!trace_->modules[i].path.empty() || result_.modules[i].path.empty())
+            result_.modules[i] = trace_->modules[i];
 }
 
 void LiveReplay::take_info()
@@ -154,7 +157,9 @@ void LiveReplay::take_info()
     result_.info = trace_->info;
     result_.info.parent_found = parent_found;
     result_.info.gap_events = trace_->header.lost_events + damage_.lost_events();
-    result_.threads = trace_->threads;
+    result_.threads.resize(std::max(result_.threads.size(), trace_->threads.size()));
+    for (size_t i = 0; i < trace_->threads.size(); ++i)
+        if (trace_->threads[i].tid != 0 || result_.threads[i].tid == 0) result_.threads[i] = trace_->threads[i];
     result_.samples = trace_->samples;
     // Beyond this point the trace is asked for facts alone.
     trace_->raw_copies = {};

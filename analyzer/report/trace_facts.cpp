@@ -25,6 +25,8 @@ TraceFacts read_trace_facts(const std::filesystem::path& trace, const ReplayOpti
     facts.info = std::move(replayed.info);
     facts.totals = replayed.totals;
     facts.threads = std::move(replayed.threads);
+    // The trace has forgotten threads that ended and of whom nothing is live.
+    if (facts.info.folded_ns) std::erase_if(facts.threads, [](const Thread& thread) { return thread.tid == 0; });
     return facts;
 }
 

@@ -44,6 +44,11 @@ public:
     }
 
     [[nodiscard]] size_t size() const noexcept { return size_; }
+    template <typename Visit> void for_each(Visit&& visit) const noexcept
+    {
+        for (const FoldBlock& block : places_)
+            if (block.kind != 0) visit(block);
+    }
 
     // The blocks in order of their allocation: where they lie now, for at(). False: no memory.
     [[nodiscard]] bool sort(MappedArray<uint32_t>& order) const noexcept;

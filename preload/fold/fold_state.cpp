@@ -252,6 +252,22 @@ void FoldState::note_unknown_range(uint64_t address, uint64_t bytes) noexcept
     unknown_ranges_.push_back(range);
 }
 
+// -- Threads --
+
+void FoldState::forget_threads(uint64_t stamp) noexcept
+{
+    MappedArray<uint64_t> needed;
+    if (!needed.resize(last_allocation_.size() / 64 + 1)) return;
+    const auto need = [&](const FoldBlock& block) { needed[block.thread / 64] |= uint64_t{1} << block.thread % 64; };
+    heap_.for_each(need);
+    custom_.for_each(need);
+    for (const FoldBlock& range : ranges_.all()) need(range);
+    for (const UnmappedPiece& unmapped : unmapped_) need(unmapped.piece);
+    for (const StreamState& stream : streams_)
+        for (uint32_t i = 0; i < stream.pending_count; ++i) need(stream.pending[i].block);
+    journal_.drop_old(stamp, needed);
+}
+
 // -- Memory --
 
 bool FoldState::coarsen_history() noexcept
@@ -301,7 +317,7 @@ bool FoldState::out_of_memory() const noexcept
     return heap_.out_of_memory() || custom_.out_of_memory() || ranges_.out_of_memory() || stacks_.out_of_memory() ||
            streams_.out_of_memory() || stream_numbers_.out_of_memory() || last_allocation_.out_of_memory() ||
            mismatches_.out_of_memory() || unmapped_.out_of_memory() || pieces_.out_of_memory() ||
-           unknown_releases_.out_of_memory() || unknown_ranges_.out_of_memory();
+           unknown_releases_.out_of_memory() || unknown_ranges_.out_of_memory() || journal_.out_of_memory();
 }
 
 } // namespace leak::preload

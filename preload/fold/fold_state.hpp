@@ -8,6 +8,7 @@
 #include "format/carried.hpp"
 #include "format/sampling.hpp"
 #include "preload/fold/fold_blocks.hpp"
+#include "preload/fold/fold_journal.hpp"
 #include "preload/fold/fold_ranges.hpp"
 #include "preload/fold/stack_tree.hpp"
 
@@ -57,6 +58,12 @@ public:
     [[nodiscard]] StackTree& stacks() noexcept { return stacks_; }
 
     void apply(const FoldEvent& event) noexcept;
+
+    // Records of journal slots that are used again.
+    [[nodiscard]] FoldJournal& journal() noexcept { return journal_; }
+    // Drops the journal's records of threads that ended up to `stamp`, when all events were folded, and of whom no
+    // block is live.
+    void forget_threads(uint64_t stamp) noexcept;
 
     // Makes the history a sixteenth of what it is. False: it is small already.
     [[nodiscard]] bool coarsen_history() noexcept;
@@ -145,6 +152,7 @@ private:
     MappedArray<FoldBlock> pieces_;       // that the mapping or unmapping at hand takes away
     MappedArray<UnknownRelease> unknown_releases_;
     MappedArray<UnknownRange> unknown_ranges_;
+    FoldJournal journal_;
 };
 
 template <typename Sink>
@@ -281,6 +289,8 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
     for (const UnknownRange& range : unknown_ranges_) to.put_all(range.begin, range.end - range.begin);
     write_lifetimes(to);
     write_history(to);
+    to.put(journal_.words().size());
+    for (const uint64_t word : journal_.words()) to.put(word);
     to.flush();
 }
 

@@ -143,9 +143,37 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
     else if (!is_done)
         g_tracer.fail(format::LossCause::internal, "old events can't be folded", -EIO);
     else
-        is_done = write_state(to_do);
+        is_done = take_journal(fd, to_do.last_stamp) && write_state(to_do);
     if (own < 0) os::close(fd);
     return is_done;
+}
+
+// Journal slots that are complete: their records go on in the carried state.
+bool Folder::take_journal(int fd, uint64_t last_stamp) noexcept
+{
+    journal_slots_.clear();
+    SlotRing& ring = g_tracer.file.ring();
+    MappedArray<std::byte> slot;
+    for (uint32_t i = 0; i < ring.slots(); ++i) {
+        const SlotRing::Use use = ring.use(i);
+        if (use.kind != SlotKind::journal || !use.is_closed) continue;
+        if (!slot.resize(format::kSlotBytes)) return true; // another time
+        const uint64_t from = uint64_t{i} * format::kSlotBytes + sizeof(format::SlotHeader);
+        const uint64_t bytes = format::kSlotBytes - sizeof(format::SlotHeader);
+        if (os::read_at(fd, slot.begin(), bytes, from) != static_cast<long>(bytes)) continue;
+        state_->journal().take({slot.begin(), bytes});
+        journal_slots_.push_back(i);
+    }
+    if (!state_->journal().words().empty()) state_->forget_threads(last_stamp);
+    if (!state_->out_of_memory() && !journal_slots_.out_of_memory()) return true;
+    g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
+    return false;
+}
+
+void Folder::free_journal() noexcept
+{
+    for (const uint32_t slot : journal_slots_) g_tracer.file.ring().free(slot);
+    journal_slots_.clear();
 }
 
 bool Folder::write_state(const Plan& to_do) noexcept
@@ -192,6 +220,7 @@ Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
     carried_bytes_ = bytes;
     free_states_but(number);
     free_folded();
+    free_journal();
     g_tracer.file.ring().set_reserve(slots_of_state_after(slots_to_fold()));
     return Written::whole;
 }

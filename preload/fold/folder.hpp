@@ -6,6 +6,7 @@
 
 #include "format/carried.hpp"
 #include "format/layout.hpp"
+#include "preload/fold/mapped_array.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -45,8 +46,11 @@ private:
     [[nodiscard]] Written try_to_write(const Plan& to_do) noexcept;
     static void free_states_but(uint64_t number) noexcept;
     static void free_folded() noexcept;
+    [[nodiscard]] bool take_journal(int fd, uint64_t last_stamp) noexcept;
+    void free_journal() noexcept;
 
     FoldState* state_ = nullptr;
+    MappedArray<uint32_t> journal_slots_; // whose records the state has from now on
     bool is_folding_ = false;
     uint64_t number_ = 0;                           // of the carried state that holds
     uint64_t last_number_ = 0;                      // of the one that was begun last

@@ -1,5 +1,6 @@
 """The ring: a bounded file that has wrapped says what an unbounded one says."""
 
+import json
 import os
 import random
 import resource
@@ -76,6 +77,22 @@ class Ring(AccountTest):
                 for report in (wrapped, whole):
                     for entry in report.data["stacks"]:
                         self.assertEqual(sum(count["blocks"] for count in entry["lifetimes"]), entry["releases"])
+
+    def test_a_thread_for_each_request(self):
+        """More threads than the ring has room for, were their journal records kept: those that leaked are known."""
+        run = self.run_traced([self.host("churn"), "44000"], env={"LEAK_RING": "8M"}, timeout=300)
+        self.assertEqual((run.status, run.stderr), (0, b""))
+        trace = self.only_trace(run)
+        report = self.report(trace)
+        self.assert_nothing_missing(report)
+        self.assertEqual(report.summary["threads"], 44001)
+        self.assert_left(report, "leak_in_request", 44, 4400)
+        tids = [tid for site in report.sites_of("leak_in_request") for tid in site.raw["threads"]]
+        self.assertGreater(len(tids), 1)
+        self.assertNotIn(0, tids)
+        self.assertLessEqual(os.stat(trace).st_size, RING)
+        info = json.loads(self.leakan("info", "--format", "json", trace).stdout)
+        self.assertLess(len(info["threads"]), 30_000)
 
     def test_a_limit_of_file_sizes_below_the_ring(self):
         for threads, operations, megabytes, writer in ((1, 2_000_000, 6, "thread"), (3, 600_000, 10, "thread"),

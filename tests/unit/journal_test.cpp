@@ -41,7 +41,7 @@ struct Frame {
         read_journal_frame(view(), records, damage);
         const StampConverter clock(0);
         const std::string path = "test.zst";
-        return read_journal(std::move(records), {clock, path, 1 << 20}, damage);
+        return read_journal(std::move(records), {clock, path, 1 << 20, 10'000}, damage);
     }
 
     std::vector<uint64_t> memory;

@@ -239,6 +239,7 @@ void TraceBuilder::put_start_slot(std::byte* slot)
     const auto* immutable = reinterpret_cast<const std::byte*>(&header) + offsetof(FileHeader, version_major);
     header.immutable_checksum =
         checksum(immutable, offsetof(FileHeader, immutable_checksum) - offsetof(FileHeader, version_major));
+    header.sample_check = ~header.sample_bytes;
     put(slot + kFileHeaderOffset, header);
     const uint32_t header_end = kFileHeaderOffset + sizeof header;
     put_padding(slot + header_end, layout_.journal_at - header_end);
