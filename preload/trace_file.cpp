@@ -194,7 +194,8 @@ long TraceFile::take_room(int fd, uint32_t index) noexcept
     const uint64_t from = uint64_t{index} * kSlotBytes;
     uint64_t end = index + 1;
     if (ring_.is_bounded() && index >= kFirstAhead) end += kMostAhead;
-    if (ring_.is_bounded() && end > ring_.limit()) end = ring_.limit();
+    // Not the last slot of the ring: the file system's own blocks for the file count, too, where disk space is counted.
+    if (ring_.is_bounded() && end >= ring_.limit()) end = ring_.limit() - 1 > index ? ring_.limit() - 1 : index + 1;
     const int limited = end > most ? -EFBIG : 0;
     if (end > most) end = most;
     long result = 0;

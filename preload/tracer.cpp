@@ -310,6 +310,8 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());
     if (!file.is_full())
         fail(format::LossCause::no_space, "the trace can't grow", file.error());
+    else if (!can_wait && folder.lacks_memory())
+        fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
     else if (!can_wait)
         fail(format::LossCause::no_space, "the ring is too small for what is live (LEAK_RING)", -ENOSPC);
     return {};

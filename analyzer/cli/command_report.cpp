@@ -32,6 +32,7 @@ void add_report_command(CLI::App& app, int& status)
     CLI::App* command = app.add_subcommand("report", "Say what a program left unfreed, and where it was allocated");
     command->add_option("TRACE", arguments->traces, "Trace files")->required();
     add_report_options(*command, arguments->report);
+    add_stacks_option(*command, arguments->report);
     command->add_option("--fail-on", arguments->fail_on, "leaks: exit with status 1 when anything is unfreed")
         ->check(CLI::IsMember({"leaks"}));
     CLI::Option* follow = command->add_flag("--follow", arguments->follow,

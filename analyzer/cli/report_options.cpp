@@ -79,6 +79,16 @@ void add_color_option(CLI::App& command, std::string& color)
         ->check(CLI::IsMember({"auto", "always", "never"}));
 }
 
+void add_stacks_option(CLI::App& command, ReportOptions& options)
+{
+    command
+        .add_option("--stacks", options.stacks,
+                    "Also list what each stack did since the start, those first with the most allocated bytes "
+                    "(allocated), allocations, temporary allocations, bytes live at once (peak) or at the end (live)")
+        ->type_name("KEY")
+        ->check(CLI::IsMember(std::vector<std::string>(std::begin(kRanks), std::end(kRanks))));
+}
+
 void add_report_options(CLI::App& command, ReportOptions& options)
 {
     command.add_option("--by", options.by, "Group by stack (default), function, module, thread or size")
@@ -91,12 +101,6 @@ void add_report_options(CLI::App& command, ReportOptions& options)
     command.add_option("--min-bytes", options.min_bytes, "Leave out entries of less than N[K|M|G] bytes")
         ->transform(CLI::AsSizeValue(false))
         ->type_name("N[K|M|G]");
-    command
-        .add_option("--stacks", options.stacks,
-                    "Also list what each stack did since the start, those first with the most allocated bytes "
-                    "(allocated), allocations, temporary allocations, bytes live at once (peak) or at the end (live)")
-        ->type_name("KEY")
-        ->check(CLI::IsMember(std::vector<std::string>(std::begin(kRanks), std::end(kRanks))));
     add_output_options(command, options.format, options.output);
     command
         .add_option("--suppressions", options.suppression_files,

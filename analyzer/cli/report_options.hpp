@@ -46,6 +46,7 @@ struct ReportOptions {
 };
 
 void add_report_options(CLI::App& command, ReportOptions& options);
+void add_stacks_option(CLI::App& command, ReportOptions& options); // not for diff
 void add_output_options(CLI::App& command, std::string& format, std::string& output);
 CLI::Option* add_interval_option(CLI::App& command, double& seconds); // of --follow and watch
 void add_color_option(CLI::App& command, std::string& color);

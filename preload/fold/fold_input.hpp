@@ -45,6 +45,13 @@ public:
     // Whether all of it could be read.
     [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
 
+    // Why begin() failed, if it did.
+    [[nodiscard]] bool out_of_memory() const noexcept
+    {
+        return decompressor_memory_.out_of_memory() || buffers_.out_of_memory() || copies_.out_of_memory() ||
+               heap_.out_of_memory() || (cursor_bytes_ != 0 && cursors_ == nullptr);
+    }
+
     // Gives the memory back.
     void end() noexcept;
 

@@ -54,6 +54,7 @@ bool Folder::fold() noexcept
 {
     if (is_folding_ || !g_tracer.file.ring().is_bounded() || g_tracer.state() == State::failed) return false;
     is_folding_ = true;
+    lacks_memory_ = false;
     bool has_freed = false;
     if (prepare()) {
         const Plan to_do = plan();
@@ -134,6 +135,7 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
             is_done = input.is_sound() && !state_->out_of_memory();
         } else {
             // Nothing is changed yet: perhaps later.
+            lacks_memory_ = input.out_of_memory();
             if (own < 0) os::close(fd);
             return false;
         }

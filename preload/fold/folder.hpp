@@ -27,6 +27,8 @@ public:
     bool fold() noexcept;
 
     [[nodiscard]] bool is_folding() const noexcept { return is_folding_; }
+    // The last fold could not begin for want of it.
+    [[nodiscard]] bool lacks_memory() const noexcept { return lacks_memory_; }
 
     // In a forked child, when no hook is using it.
     void reset() noexcept;
@@ -52,6 +54,7 @@ private:
     FoldState* state_ = nullptr;
     MappedArray<uint32_t> journal_slots_; // whose records the state has from now on
     bool is_folding_ = false;
+    bool lacks_memory_ = false;
     uint64_t number_ = 0;                           // of the carried state that holds
     uint64_t last_number_ = 0;                      // of the one that was begun last
     uint32_t carried_slots_ = 0;                    // of it
