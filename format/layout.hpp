@@ -316,6 +316,8 @@ struct SamplesHeader {
     uint32_t current; // 0 or 1: the half that holds
 };
 static_assert(sizeof(SamplesHeader) == 24);
+inline constexpr uint32_t kSamplesPerHalf =
+    (kSlotBytes - sizeof(SlotHeader) - sizeof(SamplesHeader)) / sizeof(SampleRecord) / 2; // as they are written
 
 // -- Code addresses --
 

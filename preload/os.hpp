@@ -65,11 +65,11 @@ template <typename Call> inline long retried(Call&& once) noexcept
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
 }
-// A shared mapping of a file; nullptr when it fails.
-[[nodiscard]] inline void* map_file(int fd, uint64_t offset, size_t bytes) noexcept
+// A shared mapping of a file; nullptr when it fails. place: in the place of this mapping; nullptr: anywhere.
+[[nodiscard]] inline void* map_file(int fd, uint64_t offset, size_t bytes, void* place = nullptr) noexcept
 {
-    const long result =
-        call(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<long>(offset));
+    const long result = call(SYS_mmap, word(place), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | (place == nullptr ? 0 : MAP_FIXED), fd, static_cast<long>(offset));
     return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
 }
 // Puts private zero pages in the place of a mapping.

@@ -151,7 +151,7 @@ void Sampler::take(bool ask_allocator) noexcept
 
 SampleRecord* Sampler::samples(uint32_t half) const noexcept
 {
-    return reinterpret_cast<SampleRecord*>(header_ + 1) + size_t{half} * header_->capacity;
+    return reinterpret_cast<SampleRecord*>(header_ + 1) + size_t{half} * format::kSamplesPerHalf;
 }
 
 bool Sampler::has_room() noexcept
@@ -161,28 +161,28 @@ bool Sampler::has_room() noexcept
         const Slot slot = g_tracer.new_slot(format::SlotKind::samples);
         if (!slot) return false;
         header_ = &slot.body<SamplesHeader>();
-        count_ = 0;
+        half_ = count_ = 0;
     }
-    if (count_ == header_->capacity) join_pairs();
+    if (count_ == format::kSamplesPerHalf) join_pairs();
     return true;
 }
 
 // The room is full: every second sample goes on in the other half, and they come half as often from now on.
 void Sampler::join_pairs() noexcept
 {
-    const uint32_t from = header_->current;
-    const uint32_t to = 1 - from;
-    std::memset(samples(to), 0, sizeof(SampleRecord) * header_->capacity);
+    const uint32_t from = half_;
+    half_ = 1 - from;
+    std::memset(samples(half_), 0, sizeof(SampleRecord) * format::kSamplesPerHalf);
     count_ /= 2;
-    for (uint32_t i = 0; i < count_; ++i) samples(to)[i] = samples(from)[2 * i + 1];
-    std::atomic_ref(header_->current).store(to, std::memory_order_release);
+    for (uint32_t i = 0; i < count_; ++i) samples(half_)[i] = samples(from)[2 * i + 1];
+    std::atomic_ref(header_->current).store(half_, std::memory_order_release);
     interval_ns_.store(2 * interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
 
 void Sampler::append(SampleRecord& sample) noexcept
 {
     sample.checksum = format::checksum(&sample, offsetof(SampleRecord, checksum));
-    SampleRecord& place = samples(header_->current)[count_++];
+    SampleRecord& place = samples(half_)[count_++];
     constexpr size_t kStamp = sizeof sample.stamp;
     std::memcpy(reinterpret_cast<std::byte*>(&place) + kStamp, reinterpret_cast<std::byte*>(&sample) + kStamp,
                 sizeof sample - kStamp);

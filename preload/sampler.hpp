@@ -49,7 +49,8 @@ private:
 
     Lock lock_; // of what follows
     format::SamplesHeader* header_ = nullptr;
-    uint32_t count_ = 0;
+    uint32_t half_ = 0;  // as the header says; the file may be written by others
+    uint32_t count_ = 0; // in it
     uint64_t next_rollup_ns_ = 0;
     uint64_t next_allocator_ns_ = 0;
     AllocatorState allocator_ = AllocatorState::unknown;

@@ -58,7 +58,7 @@ void put_samples_frame(std::byte* at, uint64_t bytes) noexcept
 {
     format::SamplesHeader header{};
     header.frame = format::make_frame(format::FrameKind::samples, bytes, format::kIgnorable);
-    header.capacity = static_cast<uint32_t>((bytes - sizeof header) / sizeof(format::SampleRecord) / 2);
+    header.capacity = format::kSamplesPerHalf;
     publish_frame(at, header);
 }
 
@@ -125,6 +125,8 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
     device_ = status.st_dev;
     inode_ = status.st_ino;
     trace_id_ = random_id();
+    if (spare_.load(std::memory_order_relaxed) == nullptr)
+        if (auto* place = static_cast<std::byte*>(os::map_memory(kSlotBytes)); place != nullptr) keep_or_unmap(place);
     if (mapped_ == nullptr)
         mapped_ = static_cast<std::atomic<uint64_t>*>(os::map_memory(kMostMapped * sizeof *mapped_));
     Slot first;
@@ -305,7 +307,7 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     const bool is_new = index == had;
     if (!is_new || extend(fd, header)) {
         const uint64_t offset = uint64_t{index} * kSlotBytes;
-        if (auto* at = static_cast<std::byte*>(os::map_file(fd, offset, kSlotBytes)); at != nullptr) {
+        if (std::byte* const at = map_slot(fd, offset); at != nullptr) {
             remember(at); // first: the file may be cut at any moment
             if (!is_new) recycle(at, header);
             return {at, index};
@@ -394,10 +396,33 @@ void TraceFile::forget(std::byte* slot) noexcept
     }
 }
 
+// A host at the limit of its address space leaves none for a slot: one place is kept. The mapping of a slot that is
+// closed becomes the next one, without a moment in which the host could take it.
+std::byte* TraceFile::map_slot(int fd, uint64_t offset) noexcept
+{
+    if (void* at = os::map_file(fd, offset, kSlotBytes); at != nullptr) return static_cast<std::byte*>(at);
+    std::byte* const kept = spare_.exchange(nullptr, std::memory_order_acq_rel);
+    if (kept == nullptr) return nullptr;
+    if (void* at = os::map_file(fd, offset, kSlotBytes, kept); at != nullptr) return static_cast<std::byte*>(at);
+    keep_or_unmap(kept);
+    return nullptr;
+}
+
+void TraceFile::keep_or_unmap(std::byte* place) noexcept
+{
+    if (spare_.load(std::memory_order_relaxed) == nullptr) {
+        os::replace_mapping(place, kSlotBytes);
+        os::forbid(place, kSlotBytes);
+        std::byte* none = nullptr;
+        if (spare_.compare_exchange_strong(none, place, std::memory_order_acq_rel)) return;
+    }
+    os::unmap(place, kSlotBytes);
+}
+
 void TraceFile::close_slot(const Slot& slot) noexcept
 {
     forget(slot.at);
-    os::unmap(slot.at, kSlotBytes);
+    keep_or_unmap(slot.at);
     ring_.close(slot.index);
 }
 

@@ -90,6 +90,8 @@ public:
 
 private:
     [[nodiscard]] Slot take_slot(int fd, format::SlotKind kind, uint32_t owner_tid) noexcept;
+    [[nodiscard]] std::byte* map_slot(int fd, uint64_t offset) noexcept;
+    void keep_or_unmap(std::byte* place) noexcept;
     [[nodiscard]] format::SlotHeader make_header(format::SlotKind kind, uint32_t owner_tid) const noexcept;
     [[nodiscard]] long take_room(int fd, uint32_t index) noexcept;
     void limit_ring(int error) noexcept;
@@ -112,6 +114,7 @@ private:
     SlotRing ring_;
     uint32_t slots_with_room_ = 0; // on the disk, from the first one on
     std::atomic<int> new_limit_{0};
+    std::atomic<std::byte*> spare_{nullptr}; // where a slot can be mapped in any case; nothing can be read there
     bool is_full_ = false;
     int error_ = 0;
     std::atomic<bool> extending_{false};
