@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 2;
+inline constexpr uint16_t kVersionMinor = 3;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
@@ -112,7 +112,8 @@ static_assert(sizeof(SlotHeader) == 64);
 
 // Slot 0 holds what a small program needs, so that its whole trace is one slot.
 inline constexpr uint32_t kFileHeaderOffset = sizeof(SlotHeader);
-inline constexpr uint32_t kFirstJournalOffset = 4096;
+inline constexpr uint32_t kOthersJournalOffset = 4096; // since 3.3; before that the first journal was there
+inline constexpr uint32_t kFirstJournalOffset = 12 * 1024;
 inline constexpr uint32_t kFirstPcsOffset = 64 * 1024;
 inline constexpr uint32_t kFirstRawOffset = 128 * 1024;
 inline constexpr uint32_t kRawBufferBytes = 64 * 1024;
@@ -207,7 +208,7 @@ struct FileHeader {
     if (major == 3 && minor == 1) return offsetof(FileHeader, sample_bytes);
     return sizeof(FileHeader);
 }
-static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kFirstJournalOffset);
+static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kOthersJournalOffset);
 static_assert(std::is_trivially_copyable_v<FileHeader>);
 
 // -- Events --
@@ -286,7 +287,11 @@ inline constexpr uint32_t kMaxCarriedPartBytes = 64 * 1024;
 inline constexpr uint32_t kSampleRss = 1;
 inline constexpr uint32_t kSampleRollup = 2; // pss, swap, anonymous
 inline constexpr uint32_t kSampleFaults = 4;
-inline constexpr uint32_t kSampleAllocator = 8; // the fields from arena_bytes on
+inline constexpr uint32_t kSampleAllocator = 8; // the fields from arena_bytes to top_bytes
+// Since 3.3; there is one.
+inline constexpr uint32_t kSampleMemoryLimit = 16;
+inline constexpr uint32_t kSampleAddressSpaceLimit = 32;
+inline constexpr uint64_t kLimitPageBytes = 4096;
 
 struct SampleRecord {
     uint64_t stamp; // stored last; 0: none
@@ -297,14 +302,14 @@ struct SampleRecord {
     uint64_t anonymous_bytes;
     uint64_t minor_faults; // getrusage(), since the start
     uint64_t major_faults;
-    uint64_t arena_bytes;   // glibc's mallinfo2: taken from the kernel for arenas
-    uint64_t mmapped_bytes; // of blocks that are mapped one by one
-    uint64_t used_bytes;    // of arenas, given to the program
-    uint64_t free_bytes;    // of arenas, free
-    uint64_t top_bytes;     // of them, at the top of the main arena
-    uint64_t reserved;
-    uint32_t reserved2;
-    uint32_t checksum; // of the bytes before it
+    uint64_t arena_bytes;               // glibc's mallinfo2: taken from the kernel for arenas
+    uint64_t mmapped_bytes;             // of blocks that are mapped one by one
+    uint64_t used_bytes;                // of arenas, given to the program
+    uint64_t free_bytes;                // of arenas, free
+    uint64_t top_bytes;                 // of them, at the top of the main arena
+    uint64_t memory_limit_bytes;        // of the control groups that the process is in: the smallest
+    uint32_t address_space_limit_pages; // RLIMIT_AS in whole pages, as the kernel compares it
+    uint32_t checksum;                  // of the bytes before it
 };
 static_assert(sizeof(SampleRecord) == 120);
 
@@ -356,11 +361,16 @@ enum class RecordType : uint16_t {
     stack_difference = 13, // StackDifferenceRecord, pcs of the preload's stack, pcs of libunwind's; ignorable
 };
 
+// Who appends to a journal frame. The process leaves the one of others alone; those take a lock on the file (flock).
+enum class JournalOwner : uint32_t { process = 0, others = 1 };
+
 struct JournalHeader {
     FrameHeader frame;
-    uint64_t reserved;
+    JournalOwner owner; // since 3.3; before that 0
+    uint32_t reserved;
 };
 static_assert(sizeof(JournalHeader) == 24);
+inline constexpr uint32_t kMostMarkBytes = 120; // of the text of a mark by others
 
 // Records follow one another at 8-byte boundaries; the first with bytes == 0 ends the journal frame.
 struct RecordHeader {

@@ -222,10 +222,11 @@ inline void thread_name(char (&name)[16]) noexcept
     call(SYS_prctl, PR_GET_NAME, word(&name[0]));
     name[15] = 0;
 }
-[[nodiscard]] inline uint64_t file_size_limit() noexcept
+// resource: RLIMIT_...
+[[nodiscard]] inline uint64_t soft_limit(int resource) noexcept
 {
     struct rlimit limit{};
-    return call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, word(&limit)) < 0 ? RLIM_INFINITY : limit.rlim_cur;
+    return call(SYS_prlimit64, 0, resource, 0, word(&limit)) < 0 ? RLIM_INFINITY : limit.rlim_cur;
 }
 
 // Sleeps while *word == expected, at most `milliseconds`; wakes for no reason, too.

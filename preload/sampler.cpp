@@ -47,15 +47,6 @@ constexpr uint64_t kRest = 200;
     return os::clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-// The number behind `text` up to the next non-digit, which it is moved to.
-[[nodiscard]] uint64_t take_number(const char*& text) noexcept
-{
-    while (*text == ' ') ++text;
-    uint64_t number = 0;
-    for (; *text >= '0' && *text <= '9'; ++text) number = number * 10 + static_cast<uint64_t>(*text - '0');
-    return number;
-}
-
 // statm: pages of size, resident, shared, ...
 void add_resident(SampleRecord& sample) noexcept
 {
@@ -103,6 +94,7 @@ void Sampler::run() noexcept
 {
     settle_own_thread();
     for (;;) {
+        ask_limits_if_due();
         os::allow_signal(SIGBUS); // or a fault in the slot kills the process
         if (!is_single_threaded())
             take(true);
@@ -124,6 +116,7 @@ bool Sampler::is_due() const noexcept
 void Sampler::take_on_host() noexcept
 {
     wanted_.store(false, std::memory_order_relaxed);
+    if (!has_thread_.load(std::memory_order_relaxed)) ask_limits_if_due();
     take(is_single_threaded());
     next_ns_.store(now_ns() + interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
@@ -144,6 +137,7 @@ void Sampler::take(bool ask_allocator) noexcept
         add_faults(sample);
         add_rollup(sample);
         if (ask_allocator) add_allocator(sample);
+        add_limits(sample);
         append(sample);
     }
     lock_.unlock();
@@ -218,6 +212,26 @@ void Sampler::add_allocator(SampleRecord& sample) noexcept
     next_allocator_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
 }
 
+void Sampler::ask_limits_if_due() noexcept
+{
+    constexpr uint32_t kSeldom = 64;
+    if (!lock_.try_lock()) return;
+    if (rounds_++ % kSeldom == 0) limits_ = ask_memory_limits();
+    lock_.unlock();
+}
+
+void Sampler::add_limits(SampleRecord& sample) const noexcept
+{
+    if (limits_.group_bytes != MemoryLimits::kNone) {
+        sample.memory_limit_bytes = limits_.group_bytes;
+        sample.known |= format::kSampleMemoryLimit;
+    }
+    if (const uint64_t pages = limits_.address_space_bytes / format::kLimitPageBytes; pages <= UINT32_MAX) {
+        sample.address_space_limit_pages = static_cast<uint32_t>(pages);
+        sample.known |= format::kSampleAddressSpaceLimit;
+    }
+}
+
 // Whether malloc and mallinfo2 are the ones of libc itself.
 bool Sampler::allocator_is_glibc() noexcept
 {
@@ -239,6 +253,8 @@ void Sampler::reset() noexcept
     header_ = nullptr;
     count_ = 0;
     next_rollup_ns_ = next_allocator_ns_ = 0;
+    limits_ = {};
+    rounds_ = 0;
     next_ns_.store(0, std::memory_order_relaxed);
     has_thread_.store(false, std::memory_order_relaxed);
     wanted_.store(false, std::memory_order_relaxed);

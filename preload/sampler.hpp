@@ -8,6 +8,7 @@
 
 #include "format/layout.hpp"
 #include "preload/lock.hpp"
+#include "preload/memory_limits.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -44,6 +45,8 @@ private:
     void join_pairs() noexcept;
     void add_rollup(format::SampleRecord& sample) noexcept;
     void add_allocator(format::SampleRecord& sample) noexcept;
+    void ask_limits_if_due() noexcept;
+    void add_limits(format::SampleRecord& sample) const noexcept;
     [[nodiscard]] bool allocator_is_glibc() noexcept;
     [[nodiscard]] format::SampleRecord* samples(uint32_t half) const noexcept;
 
@@ -54,6 +57,8 @@ private:
     uint64_t next_rollup_ns_ = 0;
     uint64_t next_allocator_ns_ = 0;
     AllocatorState allocator_ = AllocatorState::unknown;
+    MemoryLimits limits_;
+    uint32_t rounds_ = 0; // of asking for samples
 
     std::atomic<uint64_t> interval_ns_{0};
     std::atomic<uint64_t> next_ns_{0}; // CLOCK_MONOTONIC; where there is no thread

@@ -21,6 +21,15 @@ namespace leak::preload {
     return text;
 }
 
+// The decimal number behind spaces at `text`, which is moved behind it; 0: there is none.
+[[nodiscard]] constexpr uint64_t take_number(const char*& text) noexcept
+{
+    while (*text == ' ') ++text;
+    uint64_t number = 0;
+    for (; *text >= '0' && *text <= '9'; ++text) number = number * 10 + static_cast<uint64_t>(*text - '0');
+    return number;
+}
+
 template <size_t Capacity> class Text {
 public:
     Text& add(std::string_view more) noexcept

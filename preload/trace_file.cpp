@@ -34,9 +34,13 @@ void put_raw_frame(std::byte* at, uint64_t bytes) noexcept
     publish_frame(at, format::make_frame(format::FrameKind::raw_events, bytes));
 }
 
-void put_journal_frame(std::byte* at, uint64_t bytes) noexcept
+void put_journal_frame(std::byte* at, uint64_t bytes,
+                       format::JournalOwner owner = format::JournalOwner::process) noexcept
 {
-    publish_frame(at, format::make_frame(format::FrameKind::journal, bytes));
+    format::JournalHeader header{};
+    header.frame = format::make_frame(format::FrameKind::journal, bytes);
+    header.owner = owner;
+    publish_frame(at, header);
 }
 
 void lay_out_raw(std::byte* slot, uint32_t buffer_bytes) noexcept
@@ -103,9 +107,7 @@ void read_boot_id(uint8_t (&id)[16]) noexcept
     if (at == nullptr) return 0;
     for (int spaces = 0; *at != 0 && spaces < 20; ++at)
         if (*at == ' ') ++spaces;
-    uint64_t ticks = 0;
-    for (; *at >= '0' && *at <= '9'; ++at) ticks = ticks * 10 + static_cast<uint64_t>(*at - '0');
-    return ticks;
+    return take_number(at);
 }
 
 } // namespace
@@ -178,8 +180,10 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
         put_raw_frame(slot + at, format::kRawBufferBytes);
     put_pcs_frame(slot + format::kFirstPcsOffset, format::kFirstRawOffset - format::kFirstPcsOffset);
     put_journal_frame(slot + format::kFirstJournalOffset, format::kFirstPcsOffset - format::kFirstJournalOffset);
+    put_journal_frame(slot + format::kOthersJournalOffset, format::kFirstJournalOffset - format::kOthersJournalOffset,
+                      format::JournalOwner::others);
     const uint32_t padding_at = format::kFileHeaderOffset + sizeof header;
-    put(slot + padding_at, format::make_padding(format::kFirstJournalOffset - padding_at));
+    put(slot + padding_at, format::make_padding(format::kOthersJournalOffset - padding_at));
     publish_frame(slot + format::kFileHeaderOffset, header);
 }
 
@@ -190,7 +194,7 @@ long TraceFile::take_room(int fd, uint32_t index) noexcept
 {
     constexpr uint32_t kFirstAhead = 4;
     constexpr uint32_t kMostAhead = 8;
-    const uint64_t most = os::file_size_limit() / kSlotBytes;
+    const uint64_t most = os::soft_limit(RLIMIT_FSIZE) / kSlotBytes;
     // Asking beyond RLIMIT_FSIZE would raise SIGXFSZ in the host.
     if (index >= most) return -EFBIG;
     const uint64_t from = uint64_t{index} * kSlotBytes;

@@ -22,7 +22,7 @@ void write_info(const Arguments& arguments)
 {
     Output output(arguments.output);
     Progress progress("reading " + arguments.trace);
-    const TraceFacts facts = read_trace_facts(arguments.trace, {.on_progress = progress.callback(), .analyses = {}});
+    const TraceFacts facts = read_trace_facts(arguments.trace, {.on_progress = progress.callback()});
     progress.clear();
     if (arguments.format == "json") {
         write_json(output.stream(), info_json(facts));

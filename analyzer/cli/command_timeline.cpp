@@ -1,7 +1,7 @@
 #include "analyzer/cli/commands.hpp"
 #include "analyzer/cli/output.hpp"
-#include "analyzer/cli/progress.hpp"
 #include "analyzer/cli/report_options.hpp"
+#include "analyzer/cli/report_work.hpp"
 #include "analyzer/render/timeline_csv.hpp"
 #include "analyzer/render/timeline_json.hpp"
 #include "analyzer/render/timeline_text.hpp"
@@ -25,9 +25,7 @@ void write_timeline(const Arguments& arguments)
 {
     constexpr size_t kRowsPerColumn = 10; // of CSV: finer than a terminal
     Output output(arguments.output);
-    Progress progress("reading " + arguments.trace);
-    const ReplayResult replayed = replay_trace(arguments.trace, {.on_progress = progress.callback(), .analyses = {}});
-    progress.clear();
+    const ReplayResult replayed = replay(arguments.trace);
     Symbolizer symbolizer(replayed.modules);
     const Timeline timeline = make_timeline(replayed, symbolizer, arguments.top);
     if (arguments.format == "json")

@@ -22,9 +22,11 @@ void add_run_command(CLI::App& app, const std::vector<std::string>& program, int
 void add_report_command(CLI::App& app, int& status);
 void add_watch_command(CLI::App& app, int& status);
 void add_diff_command(CLI::App& app, int& status);
+void add_growth_command(CLI::App& app, int& status);
 void add_timeline_command(CLI::App& app, int& status);
 void add_info_command(CLI::App& app, int& status);
 void add_dump_command(CLI::App& app, int& status);
+void add_mark_command(CLI::App& app, int& status);
 
 // Takes the program and its arguments off the end of `arguments` (without the name of this process) when they are those
 // of `run`: the parser must not look at them, as it would take "--" and option-like words for its own.

@@ -18,9 +18,11 @@ constexpr const char* kExamples = R"(Examples:
                                            a new report every 2 s, until it ends
   leakan watch 4711                        what grows in a running process, as it grows
   leakan diff before.zst after.zst         what changed between two runs or builds
+  leakan growth leak.server.4711.zst       what memory did when the load stopped
   leakan timeline leak.server.4711.zst     how memory went over the run
   leakan info leak.server.4711.zst         what is in a trace, and whether symbols were found
   leakan dump leak.server.4711.zst         every event as a line of text
+  leakan mark 4711 'load stop'             a named moment in the trace of a running process
 
 leakan COMMAND --help lists the options of a command; man leakan explains them.)";
 
@@ -37,9 +39,11 @@ int run(int argc, char** argv)
     leak::analyzer::add_report_command(app, status);
     leak::analyzer::add_watch_command(app, status);
     leak::analyzer::add_diff_command(app, status);
+    leak::analyzer::add_growth_command(app, status);
     leak::analyzer::add_timeline_command(app, status);
     leak::analyzer::add_info_command(app, status);
     leak::analyzer::add_dump_command(app, status);
+    leak::analyzer::add_mark_command(app, status);
     std::vector<std::string> arguments(argv + 1, argv + argc);
     program = leak::analyzer::take_program(app, arguments);
     std::ranges::reverse(arguments); // as the parser wants them

@@ -5,20 +5,30 @@
 #include "analyzer/render/report_json.hpp"
 #include "analyzer/render/report_text.hpp"
 #include "analyzer/replay/replay.hpp"
+#include "analyzer/report/fragmentation.hpp"
 
 #include <spdlog/spdlog.h>
 
 namespace leak::analyzer {
 
-LeakReport read_report(const std::string& trace, const ReportOptions& options, const Suppressions& suppressions)
+ReplayResult replay(const std::string& trace)
 {
     Progress progress("reading " + trace);
-    const ReplayResult replayed = replay_trace(trace, {.on_progress = progress.callback(), .analyses = {}});
+    ReplayResult replayed = replay_trace(trace, {.on_progress = progress.callback()});
     progress.clear();
     spdlog::debug("{}: {} unfreed blocks, {} stacks, {} modules", trace, replayed.unfreed.size(),
                   replayed.stacks.size(), replayed.modules.size());
+    return replayed;
+}
+
+LeakReport read_report(const std::string& trace, const ReportOptions& options, const Suppressions& suppressions)
+{
+    const ReplayResult replayed = replay(trace);
     Symbolizer symbolizer(replayed.modules);
-    return report_of(replayed, symbolizer, options, suppressions);
+    LeakReport report = report_of(replayed, symbolizer, options, suppressions);
+    const bool is_asked = report.growth.process.cause == GrowthCause::allocator;
+    if (is_asked && may_be_fragmented(report.growth)) add_fragmentation(report.growth);
+    return report;
 }
 
 LeakReport report_of(const ReplayResult& replayed, Symbolizer& symbolizer, const ReportOptions& options,

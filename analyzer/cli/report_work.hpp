@@ -11,6 +11,9 @@
 
 namespace leak::analyzer {
 
+// Replays `trace`, with a progress display. Throws UserError when it can't be used.
+[[nodiscard]] ReplayResult replay(const std::string& trace);
+
 // Replays and symbolises `trace`. Throws UserError when it can't be used.
 [[nodiscard]] LeakReport read_report(const std::string& trace, const ReportOptions& options,
                                      const Suppressions& suppressions);

@@ -14,25 +14,26 @@ namespace leak::analyzer {
 using format::RecordHeader;
 using format::RecordType;
 
-void read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage)
+size_t read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage)
 {
     constexpr size_t kHeader = sizeof(format::JournalHeader);
-    if (frame.bytes.size() < kHeader) return;
-    read_journal_records(frame.bytes.subspan(kHeader), frame.offset + kHeader, frame.cut, records, damage);
+    if (frame.bytes.size() < kHeader) return frame.bytes.size();
+    return kHeader +
+           read_journal_records(frame.bytes.subspan(kHeader), frame.offset + kHeader, frame.cut, records, damage);
 }
 
-void read_journal_records(std::span<const std::byte> bytes, uint64_t offset_of_first, bool is_cut,
-                          std::vector<JournalRecord>& records, DamageLog& damage)
+size_t read_journal_records(std::span<const std::byte> bytes, uint64_t offset_of_first, bool is_cut,
+                            std::vector<JournalRecord>& records, DamageLog& damage)
 {
     size_t at = 0;
     while (at + sizeof(RecordHeader) <= bytes.size()) {
         const auto left = bytes.subspan(at);
         RecordHeader header = {};
-        if (!copy_front(left, header) || header.bytes == 0) return;
+        if (!copy_front(left, header) || header.bytes == 0) break;
         const uint64_t offset = offset_of_first + at;
         if (header.bytes < sizeof(RecordHeader) || header.bytes > left.size()) {
             if (!is_cut) damage.add(offset, "a journal record's length is wrong: the records behind it are lost");
-            return;
+            break;
         }
         constexpr size_t covered_from = offsetof(RecordHeader, type);
         const auto covered = left.subspan(covered_from, header.bytes - covered_from);
@@ -44,6 +45,7 @@ void read_journal_records(std::span<const std::byte> bytes, uint64_t offset_of_f
         const auto payload = left.subspan(sizeof(RecordHeader), header.bytes - sizeof(RecordHeader));
         records.push_back({header.type, header.flags, header.stamp, offset, {payload.begin(), payload.end()}});
     }
+    return at;
 }
 
 namespace {

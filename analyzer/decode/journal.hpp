@@ -24,12 +24,13 @@ struct JournalRecord {
     std::vector<std::byte> payload;
 };
 
-// Appends the records of one journal frame whose checksums hold to `records`.
-void read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage);
+// Appends the records of one journal frame whose checksums hold to `records`. Returns the offset in the frame at which
+// they end: where the next one would begin.
+size_t read_journal_frame(const FrameView& frame, std::vector<JournalRecord>& records, DamageLog& damage);
 
 // The same of records that follow one another in memory; `offset` is what they are said to be at.
-void read_journal_records(std::span<const std::byte> bytes, uint64_t offset, bool is_cut,
-                          std::vector<JournalRecord>& records, DamageLog& damage);
+size_t read_journal_records(std::span<const std::byte> bytes, uint64_t offset, bool is_cut,
+                            std::vector<JournalRecord>& records, DamageLog& damage);
 
 // Where a forked process came from.
 struct ParentLink {

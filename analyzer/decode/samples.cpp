@@ -39,18 +39,22 @@ std::vector<ProcessSample> process_samples(std::vector<SampleRecord> records, co
         const auto known = [&](uint32_t group, uint64_t value) {
             return (record.known & group) != 0 ? std::optional(value) : std::nullopt;
         };
-        samples.push_back({.at_ns = clock.to_ns(record.stamp),
-                           .rss_bytes = known(format::kSampleRss, record.rss_bytes),
-                           .pss_bytes = known(format::kSampleRollup, record.pss_bytes),
-                           .swap_bytes = known(format::kSampleRollup, record.swap_bytes),
-                           .anonymous_bytes = known(format::kSampleRollup, record.anonymous_bytes),
-                           .minor_faults = known(format::kSampleFaults, record.minor_faults),
-                           .major_faults = known(format::kSampleFaults, record.major_faults),
-                           .arena_bytes = known(format::kSampleAllocator, record.arena_bytes),
-                           .mmapped_bytes = known(format::kSampleAllocator, record.mmapped_bytes),
-                           .used_bytes = known(format::kSampleAllocator, record.used_bytes),
-                           .free_bytes = known(format::kSampleAllocator, record.free_bytes),
-                           .top_bytes = known(format::kSampleAllocator, record.top_bytes)});
+        samples.push_back(
+            {.at_ns = clock.to_ns(record.stamp),
+             .rss_bytes = known(format::kSampleRss, record.rss_bytes),
+             .pss_bytes = known(format::kSampleRollup, record.pss_bytes),
+             .swap_bytes = known(format::kSampleRollup, record.swap_bytes),
+             .anonymous_bytes = known(format::kSampleRollup, record.anonymous_bytes),
+             .minor_faults = known(format::kSampleFaults, record.minor_faults),
+             .major_faults = known(format::kSampleFaults, record.major_faults),
+             .arena_bytes = known(format::kSampleAllocator, record.arena_bytes),
+             .mmapped_bytes = known(format::kSampleAllocator, record.mmapped_bytes),
+             .used_bytes = known(format::kSampleAllocator, record.used_bytes),
+             .free_bytes = known(format::kSampleAllocator, record.free_bytes),
+             .top_bytes = known(format::kSampleAllocator, record.top_bytes),
+             .memory_limit_bytes = known(format::kSampleMemoryLimit, record.memory_limit_bytes),
+             .address_space_limit_bytes =
+                 known(format::kSampleAddressSpaceLimit, record.address_space_limit_pages * format::kLimitPageBytes)});
     }
     return samples;
 }

@@ -166,7 +166,8 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
     case FrameKind::pcs:
         return found.pcs.add_frame(frame, found.damage);
     case FrameKind::journal:
-        return read_journal_frame(frame, found.journal, found.damage);
+        read_journal_frame(frame, found.journal, found.damage);
+        return;
     case FrameKind::carried:
         return take_carried(frame, found);
     case FrameKind::samples:

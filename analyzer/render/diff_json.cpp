@@ -7,6 +7,7 @@ Json side_json(const LeakReport& report)
 {
     Json json = summary_json(report);
     json["trace"] = trace_json(report.info);
+    if (report.at_ns) json["at_ns"] = *report.at_ns;
     return json;
 }
 

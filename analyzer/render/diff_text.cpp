@@ -21,17 +21,24 @@ std::array<size_t, kStatusCount> count_by_status(const LeakDiff& diff)
     return counts;
 }
 
+// What the blocks are called: those of a moment are not unfreed yet.
+std::string_view word_of(const LeakReport& report)
+{
+    return report.at_ns ? "live" : "unfreed";
+}
+
 std::string verdict(const LeakDiff& diff, const Paint& paint)
 {
+    const std::string word(word_of(diff.after));
     const auto counts = count_by_status(diff);
     const auto of = [&](SiteStatus status) { return counts[static_cast<size_t>(status)]; };
     const auto change =
         static_cast<int64_t>(diff.after.unfreed.bytes) - static_cast<int64_t>(diff.before.unfreed.bytes);
     if (of(SiteStatus::same) == diff.sites.size()) {
-        return paint.good("Nothing changed") + ": " + bytes_words(diff.after.unfreed.bytes) +
-               " unfreed in both, from the same " + plural(of(SiteStatus::same), "place", "places") + ".";
+        return paint.good("Nothing changed") + ": " + bytes_words(diff.after.unfreed.bytes) + " " + word +
+               " in both, from the same " + plural(of(SiteStatus::same), "place", "places") + ".";
     }
-    std::string text = bytes_words(diff.after.unfreed.bytes) + " unfreed, ";
+    std::string text = bytes_words(diff.after.unfreed.bytes) + " " + word + ", ";
     text += change == 0 ? std::string("as much as before")
                         : (change > 0 ? paint.bad(bytes_words(static_cast<uint64_t>(change)) + " more")
                                       : paint.good(bytes_words(static_cast<uint64_t>(-change)) + " less")) +
@@ -47,9 +54,11 @@ std::string verdict(const LeakDiff& diff, const Paint& paint)
 
 void write_side(std::ostream& out, std::string_view label, const LeakReport& report)
 {
-    out << "  " << label << run_words(report.info) << ": " << bytes_words(report.unfreed.bytes) << " unfreed in "
-        << plural(report.unfreed.blocks, "block", "blocks") << " of "
-        << plural(report.totals.allocations, "allocation", "allocations") << '\n';
+    out << "  " << label << run_words(report.info) << (report.at_ns ? " at " + time_words(*report.at_ns) : "") << ": "
+        << bytes_words(report.unfreed.bytes) << " " << word_of(report) << " in "
+        << plural(report.unfreed.blocks, "block", "blocks");
+    if (!report.at_ns) out << " of " << plural(report.totals.allocations, "allocation", "allocations");
+    out << '\n';
 }
 
 std::string painted_status(const DiffSite& site, const Paint& paint)

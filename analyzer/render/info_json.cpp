@@ -10,10 +10,6 @@ Json optional_json(const std::optional<int64_t>& value)
 
 Json process_json(const TraceInfo& info)
 {
-    Json marks = Json::array();
-    for (const Mark& mark : info.marks) {
-        marks.push_back({{"at_ns", mark.at_ns}, {"text", mark.text}});
-    }
     Json paused = Json::array();
     for (const auto& [from, to] : info.paused) {
         paused.push_back({{"from_ns", from}, {"to_ns", to}});
@@ -22,7 +18,7 @@ Json process_json(const TraceInfo& info)
             {"parent_found", info.parent_found},   {"fork_ns", optional_json(info.fork_ns)},
             {"exec_path", info.exec_path},         {"working_directory", info.working_directory},
             {"settings", info.settings},           {"depth_limit", info.depth_limit},
-            {"writer_cpu_ns", info.writer_cpu_ns}, {"marks", std::move(marks)},
+            {"writer_cpu_ns", info.writer_cpu_ns}, {"marks", marks_json(info)},
             {"paused", std::move(paused)}};
 }
 

@@ -16,6 +16,13 @@ Json frames_json(const std::vector<Frame>& frames)
     return list;
 }
 
+Json marks_json(const TraceInfo& info)
+{
+    Json list = Json::array();
+    for (const Mark& mark : info.marks) list.push_back({{"at_ns", mark.at_ns}, {"text", mark.text}});
+    return list;
+}
+
 Json trace_json(const TraceInfo& info)
 {
     constexpr const char* end_states[] = {"open", "exit", "fast_exit", "exec"};
@@ -42,6 +49,7 @@ Json trace_json(const TraceInfo& info)
               {"bytes", info.unlisted.bytes},
               {"max_bytes", info.unlisted.max_bytes},
               {"releases", info.unlisted.releases}}},
+            {"marks", marks_json(info)},
             {"damage", damage}};
 }
 

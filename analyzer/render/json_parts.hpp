@@ -14,6 +14,7 @@ namespace leak::analyzer {
 using Json = nlohmann::ordered_json;
 
 [[nodiscard]] Json frames_json(const std::vector<Frame>& frames);
+[[nodiscard]] Json marks_json(const TraceInfo& info);
 [[nodiscard]] Json trace_json(const TraceInfo& info);
 [[nodiscard]] Json sample_json(const ProcessSample& sample); // figures that are not known are null
 [[nodiscard]] Json summary_json(const LeakReport& report);

@@ -1,5 +1,7 @@
 #include "analyzer/render/report_json.hpp"
 
+#include "analyzer/render/growth_json.hpp"
+
 namespace leak::analyzer {
 namespace {
 
@@ -105,6 +107,7 @@ Json report_json(const LeakReport& report, size_t top)
                  {"memory", report.last_sample ? sample_json(*report.last_sample) : Json()},
                  {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
                  {"mapped", sites_json(report.mapped.sites, false, top)},
+                 {"growth", growth_section_json(report.growth, top)},
                  {"mismatch_sites", mismatches_json(report.mismatches)},
                  {"suppressed", suppressed_json(report.suppressed)},
                  {"missing_symbols", missing_symbols_json(report.missing_symbols)}};

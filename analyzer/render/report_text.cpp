@@ -1,5 +1,8 @@
 #include "analyzer/render/report_text.hpp"
 
+#include "analyzer/render/growth_text.hpp"
+#include "analyzer/render/growth_words.hpp"
+#include "analyzer/render/heading.hpp"
 #include "analyzer/render/run_words.hpp"
 #include "analyzer/render/words.hpp"
 #include "analyzer/report/frame_kind.hpp"
@@ -40,11 +43,12 @@ std::string verdict(const LeakReport& report, const Paint& paint)
     }
     const std::string amount = (report.info.sample_bytes != 0 ? "about " : "") + paint.bad(bytes_words(unfreed.bytes)) +
                                " in " + plural(unfreed.blocks, "block", "blocks");
+    const std::string growing = growing_words(report.growth);
     if (ended_normally(report.info)) {
-        return run + " leaks: " + amount + " unfreed, from " + places + ".";
+        return run + " leaks: " + amount + " unfreed, from " + places + growing + ".";
     }
     // What is live when a process is cut off may well be in use: no verdict beyond that.
-    return run + " holds " + amount + ", from " + places +
+    return run + " holds " + amount + ", from " + places + growing +
            (report.info.still_running ? "; what is in use is among it." : "; what was in use then is among it.");
 }
 
@@ -108,14 +112,6 @@ void write_summary(std::ostream& out, const LeakReport& report)
     }
     if (report.info.folded_ns) write_fact(out, "ring", ring_words(report.info));
     write_fact(out, "gaps", report.info.gap_events == 0 ? "none" : plural(report.info.gap_events, "event", "events"));
-}
-
-std::string heading(const Paint& paint, const std::string& title, size_t shown, size_t all, std::string_view noun)
-{
-    const std::string count = shown < all
-                                  ? count_words(shown) + " of " + count_words(all) + " " + std::string(noun) + "s shown"
-                                  : plural(all, noun, std::string(noun) + "s");
-    return "\n" + paint.bold(title) + "  " + paint.dim(count) + "\n";
 }
 
 std::string kinds_words(const std::vector<format::EventKind>& kinds)
@@ -310,6 +306,7 @@ void write_report_text(std::ostream& out, const LeakReport& report, const TextSt
 {
     out << verdict(report, style.paint) << "\n\n";
     write_summary(out, report);
+    write_growth_section(out, report.growth, style);
     write_unfreed(out, report, style);
     write_mismatches(out, report, style);
     write_mapped(out, report, style);

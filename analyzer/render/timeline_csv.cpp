@@ -1,5 +1,8 @@
 #include "analyzer/render/timeline_csv.hpp"
 
+#include "analyzer/render/growth_words.hpp"
+
+#include <algorithm>
 #include <cstdio>
 
 namespace leak::analyzer {
@@ -13,13 +16,19 @@ std::string seconds(int64_t ns)
     return text;
 }
 
+std::string_view phase_at(const std::vector<Phase>& phases, int64_t at_ns)
+{
+    const auto phase = std::ranges::find_if(phases, [&](const Phase& one) { return at_ns <= one.to_ns; });
+    return phase == phases.end() || at_ns <= phase->from_ns ? "" : name_of(phase->kind);
+}
+
 } // namespace
 
 void write_timeline_csv(std::ostream& out, const Timeline& timeline, size_t rows)
 {
     out << "seconds,live_bytes,live_blocks,allocated_bytes,events,mapped_bytes";
     for (const char* name : kSampleFigureNames) out << ',' << name;
-    out << '\n';
+    out << ",phase\n";
     auto next = timeline.memory.begin();
     ProcessSample memory;
     for (const int64_t at_ns : grid(timeline, rows)) {
@@ -33,7 +42,7 @@ void write_timeline_csv(std::ostream& out, const Timeline& timeline, size_t rows
             out << ',';
             if (memory.*figure) out << *(memory.*figure);
         }
-        out << '\n';
+        out << ',' << phase_at(timeline.phases, at_ns) << '\n';
     }
 }
 

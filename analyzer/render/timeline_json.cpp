@@ -1,5 +1,7 @@
 #include "analyzer/render/timeline_json.hpp"
 
+#include "analyzer/render/growth_json.hpp"
+
 namespace leak::analyzer {
 
 namespace {
@@ -29,10 +31,15 @@ Json timeline_json(const Timeline& timeline)
                           {"history", curve_json(curve.samples)},
                           {"stack", frames_json(curve.frames)}});
     }
-    return {{"schema", "leakan.timeline.v1"},    {"trace", trace_json(timeline.info)},
-            {"end_ns", timeline.end_ns},         {"tick_ns", timeline.tick_ns},
-            {"heap", curve_json(timeline.heap)}, {"mapped", curve_json(timeline.mapped)},
-            {"memory", std::move(memory)},       {"stacks", std::move(stacks)}};
+    return {{"schema", "leakan.timeline.v1"},
+            {"trace", trace_json(timeline.info)},
+            {"end_ns", timeline.end_ns},
+            {"tick_ns", timeline.tick_ns},
+            {"heap", curve_json(timeline.heap)},
+            {"mapped", curve_json(timeline.mapped)},
+            {"memory", std::move(memory)},
+            {"stacks", std::move(stacks)},
+            {"phases", phases_json(timeline.phases)}};
 }
 
 } // namespace leak::analyzer

@@ -90,6 +90,28 @@ void write_events(std::ostream& out, const Timeline& timeline, const std::vector
     write_curve(out, "events a second", events, count_words(static_cast<uint64_t>(highest)), style, 3);
 }
 
+// What the program did in every column, and where its marks are.
+void write_phases(std::ostream& out, const Timeline& timeline, const std::vector<int64_t>& moments,
+                  const TextStyle& style)
+{
+    constexpr std::string_view shades[] = {"▒", "█", "░", "×"}; // as PhaseKind
+    std::string strip;
+    for (const int64_t at_ns : moments) {
+        const auto phase = std::ranges::find_if(timeline.phases, [&](const Phase& one) { return at_ns <= one.to_ns; });
+        const bool is_in = phase != timeline.phases.end() && at_ns > phase->from_ns;
+        strip += is_in ? shades[static_cast<size_t>(phase->kind)] : " ";
+    }
+    out << padded("phases", kLabel) << ' ' << strip << "  " << style.paint.dim("█ load  ░ idle  ▒ start-up  × exit")
+        << '\n';
+    if (timeline.info.marks.empty()) return;
+    std::string places(moments.size(), ' ');
+    for (const Mark& mark : timeline.info.marks) {
+        const auto column = std::ranges::lower_bound(moments, mark.at_ns);
+        if (column != moments.end()) places[static_cast<size_t>(column - moments.begin())] = '^';
+    }
+    out << padded("marks", kLabel) << ' ' << places << '\n';
+}
+
 void write_stacks(std::ostream& out, const Timeline& timeline, const std::vector<int64_t>& moments,
                   const TextStyle& style)
 {
@@ -131,6 +153,7 @@ void write_timeline_text(std::ostream& out, const Timeline& timeline, const Text
     draw("kernel charges, RSS", columns_of(timeline.memory, moments, &ProcessSample::rss_bytes));
     write_events(out, timeline, moments, style);
     write_axis(out, timeline, columns, style);
+    write_phases(out, timeline, moments, style);
     write_stacks(out, timeline, moments, style);
     for (const Mark& mark : timeline.info.marks)
         out << style.paint.dim("  mark \"" + mark.text + "\" at " + time_words(mark.at_ns)) << '\n';

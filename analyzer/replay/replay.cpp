@@ -7,6 +7,7 @@
 #include "analyzer/replay/replayer.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace leak::analyzer {
 
@@ -27,12 +28,19 @@ void replay_events(TraceContents& trace, Replayer& replayer, ReplayResult& resul
 {
     EventMerge merge(trace, result.stacks);
     TraceEvent event;
+    size_t moment = 0;
+    const auto pass_moments = [&](int64_t at_ns) {
+        for (; moment < options.moments_ns.size() && options.moments_ns[moment] < at_ns; ++moment)
+            options.on_moment(moment, replayer.live_blocks());
+    };
     for (uint64_t done = 0; merge.next(event); ++done) {
+        pass_moments(event.at_ns);
         replayer.apply(event);
         if (done % kProgressEvents == 0 && options.on_progress)
             options.on_progress(static_cast<double>(done) / static_cast<double>(std::max(trace.event_count, done + 1)));
     }
     replayer.finish();
+    pass_moments(std::numeric_limits<int64_t>::max());
     if (options.on_progress) options.on_progress(1);
 }
 

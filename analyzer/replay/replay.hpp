@@ -51,8 +51,12 @@ struct ReplayResult {
 
 struct ReplayOptions {
     // Called now and then with the share done, 0..1, for a progress display; may be empty.
-    std::function<void(double)> on_progress;
-    std::vector<Analysis*> analyses;
+    std::function<void(double)> on_progress = {};
+    std::vector<Analysis*> analyses = {};
+    // Moments, ascending, at which on_moment is called with the number of the moment and what was live then: before the
+    // first event behind it, or at the end of the trace.
+    std::vector<int64_t> moments_ns = {};
+    std::function<void(size_t, const std::vector<LiveBlock>&)> on_moment = {};
 };
 
 // Throws UserError when `path` can't be used at all. Damage and gaps are in the result.

@@ -1,5 +1,7 @@
 #include "analyzer/replay/stack_accounts.hpp"
 
+#include "analyzer/replay/histories.hpp"
+
 #include <algorithm>
 
 namespace leak::analyzer {
@@ -38,16 +40,9 @@ format::StackTotals StackAccounts::totals(uint32_t account) const
     return totals;
 }
 
-std::vector<HistorySample> StackAccounts::history(uint32_t account) const
+Curve StackAccounts::history(uint32_t account) const
 {
-    std::vector<HistorySample> samples;
-    for (const format::HistoryPoint& point : table_.points())
-        if (point.account == account) samples.push_back(sample(point));
-    const format::StackTotals& totals = table_[account];
-    if (totals.changed != 0)
-        samples.push_back(sample({account, totals.changed - 1, totals.live_bytes, totals.live_blocks,
-                                  totals.allocated_bytes, totals.allocations + totals.releases}));
-    return samples;
+    return Histories(*this).of({&account, 1});
 }
 
 int64_t StackAccounts::tick_ns() const

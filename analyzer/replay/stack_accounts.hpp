@@ -22,6 +22,9 @@ struct HistorySample {
     uint64_t events = 0;          // allocations and releases since the start
 };
 
+// How something went, in order of time: it stands as a sample says until the next one.
+using Curve = std::vector<HistorySample>;
+
 // Releases after at least so long, and less than twice as long.
 struct LifetimeCount {
     int64_t from_ns = 0;
@@ -47,17 +50,16 @@ public:
 
     // With blocks counted whole.
     [[nodiscard]] format::StackTotals totals(uint32_t account) const;
-    // One sample for each tick in which something changed, in order of time; the last one is how it stands.
-    [[nodiscard]] std::vector<HistorySample> history(uint32_t account) const;
+    // One sample for each tick in which something changed; the last one is how it stands.
+    [[nodiscard]] Curve history(uint32_t account) const;
     [[nodiscard]] int64_t tick_ns() const;
+    [[nodiscard]] HistorySample sample(const format::HistoryPoint& point) const;
     // A better calibrated one: times are kept as stamps.
     void set_clock(const StampConverter& clock) { clock_ = clock; }
     // By increasing time.
     [[nodiscard]] std::vector<LifetimeCount> lifetimes(uint32_t account) const;
 
 private:
-    [[nodiscard]] HistorySample sample(const format::HistoryPoint& point) const;
-
     Table table_;
     StampConverter clock_;
     uint64_t origin_ = 0;

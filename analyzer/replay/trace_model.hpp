@@ -62,17 +62,39 @@ struct ProcessSample {
     std::optional<uint64_t> used_bytes;    // of arenas, given to the program
     std::optional<uint64_t> free_bytes;    // of arenas, free
     std::optional<uint64_t> top_bytes;     // of them, at the top of the main arena
+    // Nothing, too, where there is none.
+    std::optional<uint64_t> memory_limit_bytes;        // of its control groups: the smallest
+    std::optional<uint64_t> address_space_limit_bytes; // RLIMIT_AS in whole pages
 };
 
 // All of them, in their order.
 inline constexpr std::optional<uint64_t> ProcessSample::* kSampleFigures[] = {
-    &ProcessSample::rss_bytes,       &ProcessSample::pss_bytes,     &ProcessSample::swap_bytes,
-    &ProcessSample::anonymous_bytes, &ProcessSample::minor_faults,  &ProcessSample::major_faults,
-    &ProcessSample::arena_bytes,     &ProcessSample::mmapped_bytes, &ProcessSample::used_bytes,
-    &ProcessSample::free_bytes,      &ProcessSample::top_bytes};
-inline constexpr const char* kSampleFigureNames[] = {"rss_bytes",    "pss_bytes",    "swap_bytes",  "anonymous_bytes",
-                                                     "minor_faults", "major_faults", "arena_bytes", "mmapped_bytes",
-                                                     "used_bytes",   "free_bytes",   "top_bytes"};
+    &ProcessSample::rss_bytes,
+    &ProcessSample::pss_bytes,
+    &ProcessSample::swap_bytes,
+    &ProcessSample::anonymous_bytes,
+    &ProcessSample::minor_faults,
+    &ProcessSample::major_faults,
+    &ProcessSample::arena_bytes,
+    &ProcessSample::mmapped_bytes,
+    &ProcessSample::used_bytes,
+    &ProcessSample::free_bytes,
+    &ProcessSample::top_bytes,
+    &ProcessSample::memory_limit_bytes,
+    &ProcessSample::address_space_limit_bytes};
+inline constexpr const char* kSampleFigureNames[] = {"rss_bytes",
+                                                     "pss_bytes",
+                                                     "swap_bytes",
+                                                     "anonymous_bytes",
+                                                     "minor_faults",
+                                                     "major_faults",
+                                                     "arena_bytes",
+                                                     "mmapped_bytes",
+                                                     "used_bytes",
+                                                     "free_bytes",
+                                                     "top_bytes",
+                                                     "memory_limit_bytes",
+                                                     "address_space_limit_bytes"};
 
 struct Mark {
     int64_t at_ns = 0;
@@ -112,6 +134,7 @@ struct TraceInfo {
     std::vector<std::string> settings; // LEAK_X=value, as the process found them
     uint64_t start_unix_ns = 0;
     int64_t duration_ns = 0; // to the last event
+    int64_t ended_ns = 0;    // when the process said that it ends; 0: it did not
     format::EndState end_state = format::EndState::open;
     std::optional<int32_t> exit_status;
     bool still_running = false;

@@ -85,4 +85,11 @@ size_t frames_above_entry(const std::vector<Frame>& stack)
     return count == 0 ? stack.size() : count;
 }
 
+bool is_allocator_library(std::string_view path)
+{
+    const std::string_view name = base_name(path);
+    constexpr std::string_view names[] = {"libjemalloc", "libtcmalloc", "libmimalloc", "libsnmalloc", "libhoard"};
+    return std::ranges::any_of(names, [&](std::string_view one) { return name.starts_with(one); });
+}
+
 } // namespace leak::analyzer

@@ -31,4 +31,7 @@ namespace leak::analyzer {
 // Code of libc, the loader, or the C++ or Rust standard library: says nothing about who did what.
 [[nodiscard]] bool is_runtime_frame(const Frame& frame);
 
+// A library that replaces malloc: what it maps for itself is the allocator's, not the program's.
+[[nodiscard]] bool is_allocator_library(std::string_view path);
+
 } // namespace leak::analyzer

@@ -1,6 +1,7 @@
 #include "analyzer/report/leak_report.hpp"
 
 #include "analyzer/report/frame_kind.hpp"
+#include "analyzer/report/process_samples.hpp"
 
 #include <algorithm>
 #include <map>
@@ -58,19 +59,6 @@ std::vector<MissingSymbols> missing_symbols(const ReplayResult& trace, Symbolize
     return sorted;
 }
 
-// Not every sample has every figure.
-std::optional<ProcessSample> last_sample(const std::vector<ProcessSample>& samples)
-{
-    if (samples.empty()) return std::nullopt;
-    ProcessSample last;
-    for (const ProcessSample& sample : samples) {
-        last.at_ns = sample.at_ns;
-        for (const auto figure : kSampleFigures)
-            if (sample.*figure) last.*figure = sample.*figure;
-    }
-    return last;
-}
-
 } // namespace
 
 LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,
@@ -80,6 +68,10 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
     report.info = trace.info;
     report.totals = trace.totals;
     report.by = options.sites.by;
+    // Before the suppressions have counted anything.
+    if (options.growth)
+        report.growth =
+            make_growth_report(trace, symbolizer, {.depth = options.sites.depth, .suppressions = &suppressions});
     report.unfreed = group_blocks(trace.unfreed, trace, symbolizer, &suppressions, options.sites);
     report.suppressed = suppressions.counts();
     for (const SuppressedCount& count : report.suppressed) {
@@ -95,7 +87,7 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
     report.inherited_bytes = trace.inherited_bytes;
     report.stacks_by = options.stacks;
     if (options.stacks) report.stacks = stack_sites(trace, symbolizer, *options.stacks, options.sites.depth);
-    report.last_sample = last_sample(trace.samples);
+    if (!trace.samples.empty()) report.last_sample = sample_at(trace.samples, trace.samples.back().at_ns);
     report.missing_symbols = missing_symbols(trace, symbolizer, report.unfreed.sites);
     return report;
 }

@@ -3,6 +3,7 @@
 // One thread.
 #pragma once
 
+#include "analyzer/report/growth.hpp"
 #include "analyzer/report/site.hpp"
 #include "analyzer/report/stack_sites.hpp"
 
@@ -28,10 +29,12 @@ struct MissingSymbols {
 struct LeakReportOptions {
     SiteOptions sites;
     std::optional<RankBy> stacks; // list what each stack did, ordered so
+    bool growth = true;
 };
 
 struct LeakReport {
     TraceInfo info;
+    std::optional<int64_t> at_ns; // the moment it is about; nothing: the end
     Totals totals;
     GroupBy by = GroupBy::stack; // of unfreed
     Grouping unfreed;
@@ -47,6 +50,7 @@ struct LeakReport {
     std::vector<StackSite> stacks;               // where asked for
     std::optional<ProcessSample> last_sample;    // with the latest that is known of each figure
     std::vector<MissingSymbols> missing_symbols; // by path
+    GrowthReport growth;
 };
 
 [[nodiscard]] LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,

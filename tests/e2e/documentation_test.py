@@ -26,7 +26,7 @@ class Documentation(LeakTest):
 
     def test_every_option_has_its_place_in_the_manual(self):
         manual = (SOURCE / "man/leakan.1").read_text().replace("\\", "")
-        for command in ("run", "report", "watch", "diff", "info", "dump"):
+        for command in ("run", "report", "watch", "diff", "info", "dump", "mark"):
             help_text = subprocess.run([LEAKAN, command, "--help"], capture_output=True, text=True).stdout
             for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text):
                 name = option.removeprefix("--")

@@ -3,11 +3,14 @@
 //
 // With libFuzzer, in the top folder:
 //   clang++-19 -std=c++23 -I. -g -O1 -fsanitize=fuzzer,address,undefined -o trace_fuzz tests/fuzz/trace_fuzz.cpp
-//     format/chunk_decompress.cpp analyzer/decode/*.cpp analyzer/replay/*.cpp -lzstd
+//     format/chunk_decompress.cpp analyzer/decode/*.cpp analyzer/replay/*.cpp analyzer/analysis/*.cpp -lzstd
 // Without it fuzz_main.cpp replays a corpus and mutates it.
+#include "analyzer/analysis/growth_verdict.hpp"
+#include "analyzer/analysis/heap_pages.hpp"
 #include "analyzer/replay/replay.hpp"
 #include "analyzer/user_error.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -39,6 +42,24 @@ void check(const ReplayResult& result, size_t file_bytes)
     }
 }
 
+// The analyses go without crashing over whatever was replayed.
+void analyse(const ReplayResult& result)
+{
+    const int64_t end_ns = std::clamp<int64_t>(result.info.duration_ns, 0, INT64_MAX / 8);
+    const Histories histories(result.accounts, end_ns);
+    const uint32_t heap = StackAccounts::Table::kHeap;
+    const Run run{.heap = histories.of({&heap, 1}),
+                  .end_ns = end_ns,
+                  .tick_ns = result.accounts.tick_ns(),
+                  .ended_normally = true};
+    const std::vector<Phase> phases = phases_of(run, result.info.marks, {});
+    if (phases.empty()) std::abort();
+    static_cast<void>(judge_growth(run.heap, run.heap, run.heap, phases, {}));
+    HeapExtents extents(0);
+    for (const LiveBlock& block : result.unfreed) extents.on_allocate(block);
+    static_cast<void>(extents.pages_of(result.unfreed));
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
@@ -49,7 +70,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     static const std::string path = "/proc/self/fd/" + std::to_string(file);
     if (ftruncate(file, 0) != 0 || pwrite(file, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
     try {
-        check(replay_trace(path), size);
+        const ReplayResult result = replay_trace(path);
+        check(result, size);
+        constexpr unsigned kSeldom = 16; // it takes longer than the rest
+        if (static unsigned runs = 0; runs++ % kSeldom == 0) analyse(result);
     } catch (const UserError&) {
         // Refused with a reason: as it should be.
     }

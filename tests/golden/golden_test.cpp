@@ -131,7 +131,7 @@ TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gon
 TEST_CASE("the same events give the same answers in every version")
 {
     const ReplayResult old = replay("v1.0.zst");
-    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst"}) {
+    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst", "v3.3.zst"}) {
         CAPTURE(name);
         const ReplayResult result = replay(name);
         CHECK(result.info.damage.empty());
@@ -193,6 +193,26 @@ void check_same_answers(const ReplayResult& result, const ReplayResult& whole)
 }
 
 } // namespace
+
+TEST_CASE("v3.3: marks from outside are among those of the program, in the order of time")
+{
+    const ReplayResult result = replay("v3.3.zst");
+    REQUIRE(result.info.marks.size() == 3);
+    CHECK(result.info.marks[0].text == "from outside");
+    CHECK(result.info.marks[0].at_ns == 20'000);
+    CHECK(result.info.marks[1].text == "load stop");
+    CHECK(result.info.marks[2].text == "from outside, later");
+}
+
+TEST_CASE("v3.3, one bit flipped in a mark from outside: said, and the others are read")
+{
+    const ReplayResult result = replay("v3.3-mark-damaged.zst");
+    CHECK(lines_of(result.info.damage) == std::vector<std::string>{"2072: a journal record's checksum is wrong (0)"});
+    REQUIRE(result.info.marks.size() == 2);
+    CHECK(result.info.marks[0].text == "load stop");
+    CHECK(result.info.marks[1].text == "from outside, later");
+    CHECK(events_of(result.totals) == 326);
+}
 
 TEST_CASE("v3.2, wrapped: folded events are worth what they were")
 {

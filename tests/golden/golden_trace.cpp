@@ -21,6 +21,8 @@ void add_journal(TraceBuilder& trace)
     trace.thread(0, 4711, "golden");
     trace.thread(1, 4712, "worker", 500);
     trace.record(RecordType::mark, 30'000, "load stop");
+    trace.others_mark(20'000, "from outside");
+    trace.others_mark(40'000, "from outside, later");
     const uint32_t unloaded = 2;
     trace.record(RecordType::module_unloaded, 90'000, {reinterpret_cast<const char*>(&unloaded), sizeof unloaded});
 }

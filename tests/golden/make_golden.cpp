@@ -46,6 +46,11 @@ void write_broken(const std::filesystem::path& directory, const std::string& ver
     slot_body(image, 1)[sizeof(format::EventChunkHeader) + 40] ^= std::byte{0x10};
     write(directory / (version + "-damaged.zst"), image);
 
+    image = whole;
+    image[test::TraceLayout::compact().others_journal_at + sizeof(format::JournalHeader) +
+          sizeof(format::RecordHeader)] ^= std::byte{0x10}; // the text of the first mark
+    write(directory / (version + "-mark-damaged.zst"), image);
+
     constexpr size_t kInTheThirdChunk = 700;
     const auto cut = static_cast<size_t>(slot_body(image, 1) - image.data()) + kInTheThirdChunk;
     write(directory / (version + "-truncated.zst"), Bytes(whole).first(cut));

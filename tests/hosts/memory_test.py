@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import pathlib
 import random
@@ -12,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from leaktest import read_counters
+from leaktest import LeakTest, read_counters
 from ring_account import AccountTest
 
 MIB = 1 << 20
@@ -59,9 +60,9 @@ class MemoryCgroup:
                     if folder == pathlib.Path(root):
                         break
 
-    def enter(self):
+    def enter(self, path=None):
         """In the child, before it executes."""
-        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+        ((path or self.path) / "cgroup.procs").write_text(str(os.getpid()))
 
     def kills(self):
         for name in ("memory.events", "memory.oom_control"):
@@ -69,10 +70,10 @@ class MemoryCgroup:
                 return int(re.search(r"^oom_kill (\d+)", (self.path / name).read_text(), re.M).group(1))
         return None
 
-    def remove(self):
+    def remove(self, path=None):
         for _ in range(100):
             try:
-                return self.path.rmdir()
+                return (path or self.path).rmdir()
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise
@@ -174,6 +175,74 @@ class NoMore(AccountTest):
         known = report.summary["allocations"] + report.summary["releases"] + report.trace["gap_events"]
         self.assertGreaterEqual(known, done)
         self.assertLess(known, done + 80 * threads)  # the C library's own
+
+
+class Limits(LeakTest):
+    """What the samples say of the limits of memory."""
+
+    def start(self, *, tick="0.08", **options):
+        folder = self.new_folder("limits")
+        env = self.environment(self.traced_environment({"LEAK_TICK": tick, "LEAK_OUT": "trace.zst",
+                                                        **options.pop("env", {})}))
+        process = subprocess.Popen([self.host("load"), str(options.pop("threads", 1))], cwd=folder, env=env, **options)
+        self.addCleanup(process.wait)
+        return folder / "trace.zst", process
+
+    def samples(self, trace, process):
+        self.assertEqual(process.wait(60), 0)
+        samples = json.loads(self.leakan("timeline", "--format", "json", trace).stdout)["memory"]
+        self.assertGreater(len(samples), 4)
+        return samples
+
+    @staticmethod
+    def of(samples, name):
+        return {sample[name] for sample in samples}
+
+    def test_of_the_address_space(self):
+        limit = 4096 * MIB + 3 * 4096
+        for threads, writer in ((1, "thread"), (3, "thread"), (1, "inline")):
+            with self.subTest(threads=threads, writer=writer):
+                started = self.start(threads=threads, env={"LEAK_WRITER": writer}, preexec_fn=lambda:
+                                     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY)))
+                self.assertEqual(self.of(self.samples(*started), "address_space_limit_bytes"), {limit})
+
+    def test_one_that_is_set_while_the_program_runs(self):
+        limit = 4096 * MIB
+        trace, process = self.start(tick="0.01")
+        time.sleep(0.2)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+        samples = self.samples(trace, process)
+        self.assertIsNone(samples[0]["address_space_limit_bytes"])
+        self.assertEqual(samples[-1]["address_space_limit_bytes"], limit)
+        report = json.loads(self.leakan("report", "--format", "json", trace).stdout)
+        self.assertEqual(report["memory"]["address_space_limit_bytes"], limit)
+
+    def visible_limit(self):
+        limits = []
+        for folder, name, _ in MemoryCgroup.places():
+            with contextlib.suppress(OSError, ValueError):
+                limits.append(int((folder / name).read_text()))
+        return min((limit for limit in limits if limit < 1 << 60), default=None)
+
+    def test_of_the_control_groups_as_they_are(self):
+        self.assertEqual(self.of(self.samples(*self.start()), "memory_limit_bytes"), {self.visible_limit()})
+
+    @unittest.skipUnless(can_limit_memory(), "no control group with a memory limit can be made here (needs root, and "
+                         "/sys/fs/cgroup to be writable)")
+    def test_of_a_control_group(self):
+        limit = 512 * MIB
+        group = MemoryCgroup(limit)
+        try:
+            samples = self.samples(*self.start(preexec_fn=group.enter))
+            below = group.path / "below"  # whose own limit is none
+            below.mkdir()
+            try:
+                samples += self.samples(*self.start(preexec_fn=lambda: group.enter(below)))
+            finally:
+                group.remove(below)
+        finally:
+            group.remove()
+        self.assertEqual(self.of(samples, "memory_limit_bytes"), {limit})
 
 
 if __name__ == "__main__":

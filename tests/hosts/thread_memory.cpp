@@ -43,8 +43,10 @@ int main(int argc, char** argv)
     const unsigned count = static_cast<unsigned>(strtoul(argv[1], nullptr, 10));
     static pthread_t threads[1000];
     HOST_CHECK(count <= 1000);
-    for (unsigned i = 0; i < count; ++i) HOST_CHECK(pthread_create(&threads[i], nullptr, run, nullptr) == 0);
-    while (ready.load() < count) usleep(1000);
+    for (unsigned i = 0; i < count; ++i) { // one after the other: what waits for the tracer's writer is not a thread's
+        HOST_CHECK(pthread_create(&threads[i], nullptr, run, nullptr) == 0);
+        while (ready.load() <= i) usleep(100);
+    }
     const long alive = resident_kib();
     go.store(true);
     for (unsigned i = 0; i < count; ++i) pthread_join(threads[i], nullptr);

@@ -40,7 +40,9 @@ void put_padding(std::byte* at, uint64_t bytes)
 
 } // namespace
 
-TraceBuilder::TraceBuilder(TraceLayout layout) : layout_(layout), pcs_(1)
+TraceBuilder::TraceBuilder(TraceLayout layout)
+    : layout_(layout), pcs_(1), others_journal_(layout.journal_at - layout.others_journal_at, JournalOwner::others),
+      journal_(layout.pcs_at - layout.journal_at, JournalOwner::process)
 {
     header.frame = make_frame(FrameKind::header, sizeof(FileHeader));
     header.version_major = kVersionMajor;
@@ -55,11 +57,6 @@ TraceBuilder::TraceBuilder(TraceLayout layout) : layout_(layout), pcs_(1)
     header.depth_limit = kDepthLimit;
     header.latest_index = 2;
     header.end_state = EndState::exit_started;
-    journal_.resize(layout.pcs_at - layout.journal_at);
-    JournalHeader journal = {};
-    journal.frame = make_frame(FrameKind::journal, journal_.size());
-    put(journal_.data(), journal);
-    journal_used_ = sizeof journal;
 }
 
 uint32_t TraceBuilder::pc(uint64_t address, uint32_t module_index)
@@ -72,20 +69,38 @@ uint32_t TraceBuilder::pc(uint64_t address, uint32_t module_index)
 
 // -- Journal ---------------------------------------------------------------------------------------------------------
 
-void TraceBuilder::record(RecordType type, uint64_t stamp, std::string_view payload, uint16_t flags)
+TraceBuilder::JournalFrame::JournalFrame(uint32_t frame_bytes, JournalOwner owner)
+    : bytes(frame_bytes), used(sizeof(JournalHeader))
+{
+    JournalHeader journal = {};
+    journal.frame = make_frame(FrameKind::journal, frame_bytes);
+    journal.owner = owner;
+    put(bytes.data(), journal);
+}
+
+void TraceBuilder::JournalFrame::append(RecordType type, uint64_t stamp, std::string_view payload, uint16_t flags)
 {
     // A writer for the part of the frame that is left: it takes the place of the last 24 bytes written, and gives them
     // back.
-    std::vector<std::byte> part(journal_.size() - journal_used_ + sizeof(JournalHeader));
+    std::vector<std::byte> part(bytes.size() - used + sizeof(JournalHeader));
     auto& frame = *reinterpret_cast<JournalHeader*>(part.data());
     frame.frame = make_frame(FrameKind::journal, part.size());
     JournalWriter writer(frame);
     if (!writer.append(type, stamp, {piece_of_text(payload.data(), payload.size())}, flags))
         throw std::logic_error("the journal is full");
-    const size_t bytes = align8(sizeof(RecordHeader) + payload.size());
-    std::copy_n(part.begin() + sizeof(JournalHeader), bytes,
-                journal_.begin() + static_cast<std::ptrdiff_t>(journal_used_));
-    journal_used_ += bytes;
+    const size_t taken = align8(sizeof(RecordHeader) + payload.size());
+    std::copy_n(part.begin() + sizeof(JournalHeader), taken, bytes.begin() + static_cast<std::ptrdiff_t>(used));
+    used += taken;
+}
+
+void TraceBuilder::record(RecordType type, uint64_t stamp, std::string_view payload, uint16_t flags)
+{
+    journal_.append(type, stamp, payload, flags);
+}
+
+void TraceBuilder::others_mark(uint64_t stamp, std::string_view text)
+{
+    others_journal_.append(RecordType::mark, stamp, text, 0);
 }
 
 void TraceBuilder::process(const std::string& exe, const std::string& cwd, const std::vector<std::string>& args)
@@ -242,8 +257,9 @@ void TraceBuilder::put_start_slot(std::byte* slot)
     header.sample_check = ~header.sample_bytes;
     put(slot + kFileHeaderOffset, header);
     const uint32_t header_end = kFileHeaderOffset + sizeof header;
-    put_padding(slot + header_end, layout_.journal_at - header_end);
-    std::ranges::copy(journal_, slot + layout_.journal_at);
+    put_padding(slot + header_end, layout_.others_journal_at - header_end);
+    std::ranges::copy(others_journal_.bytes, slot + layout_.others_journal_at);
+    std::ranges::copy(journal_.bytes, slot + layout_.journal_at);
 
     PcsHeader pcs = {};
     const uint32_t pcs_bytes = layout_.raw_at - layout_.pcs_at;

@@ -24,12 +24,13 @@ using format::EventKind;
 // Where the frames of slot 0 lie. The compact one makes files small enough to damage at every byte.
 struct TraceLayout {
     uint32_t slot_bytes = format::kSlotBytes;
+    uint32_t others_journal_at = format::kOthersJournalOffset;
     uint32_t journal_at = format::kFirstJournalOffset;
     uint32_t pcs_at = format::kFirstPcsOffset;
     uint32_t raw_at = format::kFirstRawOffset;
     uint32_t raw_bytes = format::kRawBufferBytes;
 
-    [[nodiscard]] static TraceLayout compact() { return {format::kMinSlotBytes, 4096, 8192, 32768, 16384}; }
+    [[nodiscard]] static TraceLayout compact() { return {format::kMinSlotBytes, 2048, 4096, 8192, 32768, 16384}; }
 };
 
 struct TestEvent {
@@ -63,6 +64,8 @@ public:
     uint32_t pc(uint64_t address, uint32_t module_index = 0);
 
     void record(format::RecordType type, uint64_t stamp, std::string_view payload, uint16_t flags = 0);
+    // A mark from outside.
+    void others_mark(uint64_t stamp, std::string_view text);
     void process(const std::string& exe, const std::string& cwd, const std::vector<std::string>& args);
     void parent(uint64_t trace_id, uint32_t pid, uint64_t fork_stamp, const std::string& path);
     void module(const TestModule& module);
@@ -102,6 +105,13 @@ private:
         }
         [[nodiscard]] std::span<const std::byte> bytes() const { return std::as_bytes(std::span(memory)); }
     };
+    struct JournalFrame {
+        std::vector<std::byte> bytes; // as it will be
+        size_t used = 0;
+
+        JournalFrame(uint32_t frame_bytes, format::JournalOwner owner);
+        void append(format::RecordType type, uint64_t stamp, std::string_view payload, uint16_t flags);
+    };
     struct Chunk {
         format::EventChunkHeader header{};
         std::vector<std::byte> compressed;
@@ -118,8 +128,8 @@ private:
 
     TraceLayout layout_;
     std::vector<format::PcEntry> pcs_;
-    std::vector<std::byte> journal_; // the frame, as it will be
-    size_t journal_used_ = 0;
+    JournalFrame others_journal_;
+    JournalFrame journal_;
     std::map<StreamKey, std::unique_ptr<StreamState>> streams_;
     std::vector<Chunk> chunks_;
     std::vector<std::vector<std::byte>> kept_raw_;

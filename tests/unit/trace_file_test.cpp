@@ -140,7 +140,7 @@ TEST_CASE("an unknown frame of a newer minor version is skipped if it may be and
         auto image = builder.image();
         // in the padding behind the file header
         const auto frame = leak::format::make_frame(static_cast<leak::format::FrameKind>(40), 64, flags);
-        const auto rest = leak::format::make_padding(leak::format::kFirstJournalOffset - 1024 - 64);
+        const auto rest = leak::format::make_padding(leak::format::kOthersJournalOffset - 1024 - 64);
         const auto before = leak::format::make_padding(1024 - 64 - sizeof(leak::format::FileHeader));
         std::memcpy(image.data() + 64 + sizeof(leak::format::FileHeader), &before, sizeof before);
         std::memcpy(image.data() + 1024, &frame, sizeof frame);
