@@ -8,6 +8,7 @@ namespace {
 
 constexpr uint64_t kHeapBytes = uint64_t{64} << 20;   // HEAP_MAX_SIZE of glibc's arena.c on 64 bits
 constexpr uint64_t kArenaState = 0x800;               // an arena's first heap begins with its state, of more bytes
+constexpr uint64_t kMainHeap = 0;                     // its number: of all of the main arena
 constexpr uint64_t kMainReach = uint64_t{1} << 40;    // of the main arena behind the program, far below mapped memory
 constexpr uint64_t kMapThreshold = 128 * 1024;        // the least that is mapped one by one
 constexpr uint64_t kAddressSpace = uint64_t{1} << 47; // a damaged trace may say anything
@@ -87,7 +88,7 @@ void for_each_page(std::span<const Chunk> chunks, Visit&& visit, VisitFull&& vis
 void HeapExtents::on_allocate(const LiveBlock& block)
 {
     if (!is_in_heap(block)) return;
-    const uint64_t number = block.address / kHeapBytes;
+    const uint64_t number = heap_of(block.address);
     if (number != last_number_) {
         last_number_ = number;
         last_ = &heaps_[number];
@@ -96,18 +97,17 @@ void HeapExtents::on_allocate(const LiveBlock& block)
     last_->end = std::max(last_->end, block.address + block.bytes);
 }
 
-bool HeapExtents::is_main(uint64_t address) const
+uint64_t HeapExtents::heap_of(uint64_t address) const
 {
-    return address >= program_end_ && address - program_end_ < kMainReach;
+    const bool is_main = address >= program_end_ && address - program_end_ < kMainReach;
+    return is_main ? kMainHeap : address / kHeapBytes;
 }
 
 size_t HeapExtents::arenas() const
 {
-    const auto begins_arena = [&](const auto& heap) {
-        return !is_main(heap.second.lowest) && heap.second.lowest % kHeapBytes >= kArenaState;
-    };
-    const bool has_main = std::ranges::any_of(heaps_, [&](const auto& heap) { return is_main(heap.second.lowest); });
-    return static_cast<size_t>(std::ranges::count_if(heaps_, begins_arena)) + (has_main ? 1 : 0);
+    return static_cast<size_t>(std::ranges::count_if(heaps_, [](const auto& heap) {
+        return heap.first == kMainHeap || heap.second.lowest % kHeapBytes >= kArenaState;
+    }));
 }
 
 HeapPages HeapExtents::pages_of(std::span<const LiveBlock> blocks) const
@@ -118,17 +118,17 @@ HeapPages HeapExtents::pages_of(std::span<const LiveBlock> blocks) const
     std::ranges::sort(chunks, {}, &Chunk::begin);
     HeapPages pages;
     std::unordered_map<uint64_t, HeapOfPages> used; // by number of the heap
-    const auto part = [&](uint64_t page, std::span<const Chunk> on_it, uint64_t live) {
+    const auto part = [&](uint64_t, std::span<const Chunk> on_it, uint64_t live) {
         const uint64_t pinned_before = pages.pinned_free_bytes;
         add_page(pages, on_it, live);
-        HeapOfPages& heap = used[page * kPageBytes / kHeapBytes];
+        HeapOfPages& heap = used[heap_of(on_it.back().begin)];
         ++heap.pages;
         heap.live_bytes += live;
         heap.pinned_free_bytes += pages.pinned_free_bytes - pinned_before;
     };
     const auto full = [&](uint64_t page, uint64_t count) {
         pages.pages += count;
-        HeapOfPages& heap = used[page * kPageBytes / kHeapBytes];
+        HeapOfPages& heap = used[heap_of(page * kPageBytes)];
         heap.pages += count;
         heap.live_bytes += count * kPageBytes;
     };
@@ -136,7 +136,7 @@ HeapPages HeapExtents::pages_of(std::span<const LiveBlock> blocks) const
     for (const auto& [number, extent] : heaps_) {
         HeapOfPages heap = used[number];
         heap.address = extent.lowest;
-        heap.is_main = is_main(extent.lowest);
+        heap.is_main = number == kMainHeap;
         heap.bytes = extent.end - extent.lowest;
         const uint64_t all = (extent.end - 1) / kPageBytes - extent.lowest / kPageBytes + 1;
         const uint64_t empty = (all - std::min(all, heap.pages)) * kPageBytes;

@@ -2,7 +2,7 @@
 //
 // As glibc's malloc lays its memory out: the main arena grows from the end of the program, all others consist of heaps
 // of 64 MiB at multiples of that, and large blocks are mapped one by one and go back when they are freed. One thread.
-// Memory: a heap's extent for each 64 MiB of address space in use; for a picture 24 bytes a live block.
+// Memory: an extent for each heap; for a picture 24 bytes a live block.
 #pragma once
 
 #include "analyzer/ids.hpp"
@@ -25,7 +25,7 @@ struct StackPins {
     uint64_t pinned_free_bytes = 0; // of each page shared out among its blocks
 };
 
-// 64 MiB of address space, as far as blocks were ever allocated there.
+// A heap of an arena, or all of the main arena, as far as blocks were ever allocated there.
 struct HeapOfPages {
     uint64_t address = 0; // the lowest
     bool is_main = false; // of the main arena
@@ -65,10 +65,10 @@ private:
         uint64_t end = 0;
     };
 
-    [[nodiscard]] bool is_main(uint64_t address) const;
+    [[nodiscard]] uint64_t heap_of(uint64_t address) const; // its number
 
     uint64_t program_end_;
-    std::map<uint64_t, Extent> heaps_; // by address / 64 MiB
+    std::map<uint64_t, Extent> heaps_; // by number
     uint64_t last_number_ = UINT64_MAX;
     Extent* last_ = nullptr;
 };

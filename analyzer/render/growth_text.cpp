@@ -54,7 +54,10 @@ void write_layers(std::ostream& out, const GrowthReport& report, const TextStyle
 {
     const auto row = [&](std::string_view label, auto value) {
         out << "  " << padded(label, kLabel + 9);
-        for (const Layers& layers : report.process.at) out << padded(value(layers), kColumn);
+        for (const Layers& layers : report.process.at) {
+            const bool is_last = &layers == &report.process.at.back();
+            out << (is_last ? value(layers) : padded(value(layers), kColumn));
+        }
         out << '\n';
     };
     const auto figure = [](std::optional<uint64_t> ProcessSample::* one) {

@@ -16,11 +16,13 @@ namespace {
         std::ranges::count(report.sites, verdict, [](const GrowthSite& site) { return site.growth.verdict; }));
 }
 
-// ", most of all by load_image"; of the site that holds most more than before the load. Empty where none is known.
-[[nodiscard]] std::string by_words(const GrowthReport& report)
+// ", most of all by load_image"; of the site that holds most more than before the load, of the heap or mapped. Empty
+// where none is known.
+[[nodiscard]] std::string by_words(const GrowthReport& report, bool is_mapped)
 {
-    const auto more = [](const GrowthSite& site) {
+    const auto more = [&](const GrowthSite& site) {
         const SiteGrowth& growth = site.growth;
+        if (site.is_mapped != is_mapped) return uint64_t{0};
         return growth.bytes_at_end - std::min(growth.bytes_before, growth.bytes_at_end);
     };
     const auto most = std::ranges::max_element(report.sites, {}, more);
@@ -117,10 +119,10 @@ std::string cause_sentence(const GrowthReport& report)
                bytes_words(*end.sample.rss_bytes) + ".";
     case GrowthCause::program:
         return rise + " because the program holds " + more(before.live_bytes, end.live_bytes) + " more" +
-               by_words(report) + ".";
+               by_words(report, false) + ".";
     case GrowthCause::mapped:
         return rise + " because the program has mapped " + more(before.mapped_bytes, end.mapped_bytes) + " more" +
-               by_words(report) + ".";
+               by_words(report, true) + ".";
     case GrowthCause::allocator:
         if (!end.sample.free_bytes)
             return rise + " though the program holds only " + more(before.live_bytes, end.live_bytes) +

@@ -55,6 +55,13 @@ struct Candidate {
     return list;
 }
 
+[[nodiscard]] uint64_t live_blocks(const StackAccounts& accounts, const Candidate& candidate)
+{
+    uint64_t blocks = 0;
+    for (const uint32_t account : candidate.accounts) blocks += accounts.totals(account).live_blocks;
+    return blocks;
+}
+
 // Those that agree in their innermost frames.
 [[nodiscard]] std::vector<Candidate> join(std::vector<Candidate>& list, size_t depth)
 {
@@ -73,14 +80,9 @@ struct Candidate {
 
 void leave_out_hidden(std::vector<Candidate>& list, const StackAccounts& accounts, Suppressions suppressions)
 {
-    const auto live_blocks = [&](const Candidate& candidate) {
-        uint64_t blocks = 0;
-        for (const uint32_t account : candidate.accounts) blocks += accounts.totals(account).live_blocks;
-        return blocks;
-    };
-    for (const Candidate& candidate : list) suppressions.look_at(candidate.frames, live_blocks(candidate));
+    for (const Candidate& candidate : list) suppressions.look_at(candidate.frames, live_blocks(accounts, candidate));
     std::erase_if(list, [&](const Candidate& candidate) {
-        return suppressions.hides(candidate.frames, live_blocks(candidate), 0);
+        return suppressions.hides(candidate.frames, live_blocks(accounts, candidate), 0);
     });
 }
 
@@ -103,7 +105,10 @@ void leave_out_hidden(std::vector<Candidate>& list, const StackAccounts& account
             if (!work.contains(caller)) work[caller] = histories.of(callers.accounts_below(caller));
             auto growth = judge_growth(histories.of(candidate.accounts), work[caller], heap, phases, options.rules);
             if (!growth || !is_wanted(growth->verdict)) return false;
-            sites.push_back({std::move(*growth), std::move(candidate.frames), candidate.stacks});
+            sites.push_back({.growth = std::move(*growth),
+                             .frames = std::move(candidate.frames),
+                             .stacks = candidate.stacks,
+                             .is_mapped = live_blocks(trace.accounts, candidate) == 0});
             return true;
         });
     };

@@ -28,6 +28,7 @@ struct GrowthSite {
     SiteGrowth growth;
     std::vector<Frame> frames; // innermost first
     size_t stacks = 1;         // more: so many that have only these innermost frames in common
+    bool is_mapped = false;    // what it holds at the end are ranges from mmap
 };
 
 // Why the process is larger than before the load.

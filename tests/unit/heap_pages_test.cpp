@@ -91,3 +91,19 @@ TEST_CASE("arenas are counted by their first heaps; mapped blocks belong to none
     const HeapPages pages = extents.pages_of(std::vector{block(kArena + (uint64_t{192} << 20) + 0x10, 1 << 20)});
     CHECK(pages.pages == 0);
 }
+
+TEST_CASE("the main arena is one heap, wherever multiples of 64 MiB lie in it")
+{
+    constexpr uint64_t kHeap = uint64_t{64} << 20, kBorder = (kMain / kHeap + 1) * kHeap;
+    HeapExtents extents(kProgramEnd);
+    const std::vector<LiveBlock> blocks = {block(kBorder - 10 * kPageBytes + 0x10, 20 * kPageBytes),
+                                           block(kBorder + 20 * kPageBytes + 0x10, 100)};
+    for (const LiveBlock& one : blocks) extents.on_allocate(one);
+    CHECK(extents.arenas() == 1);
+    const HeapPages pages = extents.pages_of(blocks);
+    REQUIRE(pages.heaps.size() == 1);
+    CHECK(pages.heaps[0].is_main);
+    CHECK(pages.heaps[0].pages == pages.pages);
+    CHECK(pages.pages == 22); // 19 whole ones, two that the block begins and ends on, and that of the other
+    CHECK(pages.empty_bytes == 9 * kPageBytes);
+}
