@@ -1,8 +1,9 @@
 // The stamps of events: the time-stamp counter where it is one clock for all cores, else CLOCK_MONOTONIC.
 //
-// Any thread, any hook. Order: a release is stamped before the real call, an allocation after it. RDTSC may execute
-// early (Intel SDM vol. 2B), which is harmless before a release; RDTSCP waits for the instructions before it, so an
-// allocation's stamp is later than the release that made its address free.
+// Any thread, any hook. Order: a release is stamped before the real call, an allocation after it. Both by RDTSCP, which
+// waits for the instructions before it. RDTSC does not (Intel SDM vol. 2B, AMD APM vol. 3): before a release it may
+// execute while the host's load of the very pointer is still on its way, and be earlier than the stamp of the block's
+// allocation by another thread.
 //
 // A stamp counts 64 ticks: 16 to 32 ns. Between the stamps of an allocation and of its release, and of a release and of
 // the allocation that is given its address next, another thread's cache has to fetch what was written after the first
@@ -24,18 +25,14 @@ public:
 
     [[nodiscard]] format::StampClock kind() const noexcept { return kind_; }
 
-    [[nodiscard]] uint64_t before_release() const noexcept
-    {
-        return kind_ == format::StampClock::tsc_64 ? __rdtsc() >> format::kTscShift : monotonic_ns();
-    }
-    [[nodiscard]] uint64_t after_allocation() const noexcept
+    [[nodiscard]] uint64_t now() const noexcept
     {
         unsigned core = 0;
         return kind_ == format::StampClock::tsc_64 ? __rdtscp(&core) >> format::kTscShift : monotonic_ns();
     }
     [[nodiscard]] format::ClockPair pair() const noexcept
     {
-        const uint64_t stamp = after_allocation();
+        const uint64_t stamp = now();
         return {stamp, monotonic_ns()};
     }
 

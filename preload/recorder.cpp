@@ -287,7 +287,7 @@ void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hoo
     t_local.recorded = block;
     t_local.recorded_kind = kind;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
-    record<true, true>(kind, g_tracer.clock.after_allocation(), number(block), bytes, alignment_log2, hook);
+    record<true, true>(kind, g_tracer.clock.now(), number(block), bytes, alignment_log2, hook);
     return block;
 }
 
@@ -295,20 +295,20 @@ bool record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return true;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_free && !g_tracer.sampling.take(block)) return false;
-    record<false, false>(kind, g_tracer.clock.before_release(), number(block), 0, 0);
+    record<false, false>(kind, g_tracer.clock.now(), number(block), 0, 0);
     return true;
 }
 
 void record_mapping(EventKind kind, const void* start, size_t bytes, HookFrame hook, uint8_t flags) noexcept
 {
     if (!wanted()) return;
-    record<true, true>(kind, g_tracer.clock.after_allocation(), number(start), bytes, flags, hook);
+    record<true, true>(kind, g_tracer.clock.now(), number(start), bytes, flags, hook);
 }
 
 void record_unmapping(EventKind kind, const void* start, size_t bytes) noexcept
 {
     if (!wanted()) return;
-    record<false, true>(kind, g_tracer.clock.before_release(), number(start), bytes, 0);
+    record<false, true>(kind, g_tracer.clock.now(), number(start), bytes, 0);
 }
 
 void record_undo(EventKind kind, const void* start) noexcept
@@ -317,7 +317,7 @@ void record_undo(EventKind kind, const void* start) noexcept
     // Its release is looked for again.
     if (kind == EventKind::realloc_undo && g_tracer.sampling.is_on() && !g_tracer.sampling.add(start))
         g_tracer.count_lost(format::LossCause::no_memory);
-    record<false, false>(kind, g_tracer.clock.after_allocation(), number(start), 0, 0);
+    record<false, false>(kind, g_tracer.clock.now(), number(start), 0, 0);
 }
 
 } // namespace leak::preload

@@ -137,7 +137,7 @@ public:
     [[nodiscard]] State state() const noexcept { return state_.load(std::memory_order_acquire); }
     // Whether the process was forked from a traced one.
     [[nodiscard]] bool has_parent() const noexcept { return parent_.trace_id != 0; }
-    [[nodiscard]] uint64_t now() const noexcept { return clock.after_allocation(); }
+    [[nodiscard]] uint64_t now() const noexcept { return clock.now(); }
     // The pid of the traced process; a child made by vfork, which shares our memory, has another.
     [[nodiscard]] uint32_t process() const noexcept { return pid_; }
 
