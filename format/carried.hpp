@@ -1,19 +1,15 @@
 // The carried state: what the events were worth that were folded, because the ring needed their room.
 //
-// A stream of varints, cut into parts anywhere, each part compressed by itself. CarriedEncoder writes it without
-// allocation, in the host; CarriedDecoder reads it and trusts nothing. The order of the items is FORMAT.md's,
-// section 8.
+// A stream of numbers. CarriedEncoder writes it, in the host; CarriedDecoder reads it. The order of the items is
+// FORMAT.md's, section 8.
 #pragma once
 
 #include "format/event.hpp"
-#include "format/layout.hpp"
+#include "format/number_stream.hpp"
 #include "format/stack_accounts.hpp"
-#include "format/varint.hpp"
 
-#include <cstddef>
 #include <cstdint>
 #include <iterator>
-#include <span>
 
 namespace leak::format {
 
@@ -71,84 +67,36 @@ inline constexpr uint64_t StackTotals::* kCarriedProcessNumbers[] = {&StackTotal
                                                                      &StackTotals::live_bytes};
 inline constexpr uint64_t kCarriedProcessNumberCount = std::size(kCarriedProcessNumbers) + 1;
 
-// Puts numbers into `buffer` and calls sink.part(bytes) whenever it holds a part.
-template <typename Sink> class CarriedEncoder {
+// Adds what the carried state alone has.
+template <typename Sink> class CarriedEncoder : public NumberEncoder<Sink> {
 public:
-    // buffer: at least kMaxCarriedPartBytes + 64.
-    CarriedEncoder(std::span<std::byte> buffer, Sink& sink) noexcept
-        : begin_(reinterpret_cast<uint8_t*>(buffer.data())), at_(begin_), sink_(sink)
-    {
-    }
-
-    void put(uint64_t number) noexcept
-    {
-        at_ = put_varint(at_, number);
-        if (static_cast<size_t>(at_ - begin_) > kMaxCarriedPartBytes - 2 * kMaxVarintBytes) flush();
-    }
-    template <typename... Numbers> void put_all(Numbers... numbers) noexcept { (put(numbers), ...); }
+    using NumberEncoder<Sink>::NumberEncoder;
 
     // The blocks of a list in turn; `before` is the one before, or an empty one. Stamps don't decrease.
     void put_block(const CarriedBlock& block, const CarriedBlock& before) noexcept
     {
-        put(block.stamp - before.stamp);
-        put(zigzag(static_cast<int64_t>(block.address - before.address)));
-        put(block.bytes);
-        put(uint64_t{block.stack} << 1 | (block.truncated ? 1 : 0));
-        put(block.thread);
-        put(uint64_t{static_cast<uint8_t>(block.kind)} << 1 | (block.alignment_log2 != 0 ? 1 : 0));
-        if (block.alignment_log2 != 0) put(block.alignment_log2);
+        this->put(block.stamp - before.stamp);
+        this->put(zigzag(static_cast<int64_t>(block.address - before.address)));
+        this->put(block.bytes);
+        this->put(uint64_t{block.stack} << 1 | (block.truncated ? 1 : 0));
+        this->put(block.thread);
+        this->put(uint64_t{static_cast<uint8_t>(block.kind)} << 1 | (block.alignment_log2 != 0 ? 1 : 0));
+        if (block.alignment_log2 != 0) this->put(block.alignment_log2);
     }
 
     // The points of an account in turn; `before` is the one before, or an empty one.
     void put_point(const HistoryPoint& point, const HistoryPoint& before) noexcept
     {
-        put_all(point.tick - before.tick, zigzag(static_cast<int64_t>(point.live_bytes - before.live_bytes)),
-                zigzag(static_cast<int64_t>(point.live_blocks - before.live_blocks)),
-                point.allocated_bytes - before.allocated_bytes, point.events - before.events);
+        this->put_all(point.tick - before.tick, zigzag(static_cast<int64_t>(point.live_bytes - before.live_bytes)),
+                      zigzag(static_cast<int64_t>(point.live_blocks - before.live_blocks)),
+                      point.allocated_bytes - before.allocated_bytes, point.events - before.events);
     }
-
-    // After the last number.
-    void flush() noexcept
-    {
-        if (at_ != begin_)
-            sink_.part(std::span(reinterpret_cast<std::byte*>(begin_), static_cast<size_t>(at_ - begin_)));
-        bytes_ += static_cast<uint64_t>(at_ - begin_);
-        at_ = begin_;
-    }
-    [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
-
-private:
-    uint8_t* begin_;
-    uint8_t* at_;
-    uint64_t bytes_ = 0;
-    Sink& sink_;
 };
 
-class CarriedDecoder {
+class CarriedDecoder : public NumberDecoder {
 public:
-    explicit CarriedDecoder(std::span<const std::byte> bytes) noexcept
-        : at_(reinterpret_cast<const uint8_t*>(bytes.data())), end_(at_ + bytes.size())
-    {
-    }
+    using NumberDecoder::NumberDecoder;
 
-    // 0 from the first number on that can't be read; is_sound() tells.
-    uint64_t get() noexcept
-    {
-        uint64_t number = 0;
-        if (!is_sound_ || !get_varint(at_, end_, number)) {
-            is_sound_ = false;
-            return 0;
-        }
-        return number;
-    }
-    // A number of items that follow, each of at least one byte.
-    uint64_t get_count() noexcept
-    {
-        const uint64_t count = get();
-        if (count <= static_cast<uint64_t>(end_ - at_)) return count;
-        is_sound_ = false;
-        return 0;
-    }
     [[nodiscard]] CarriedBlock get_block(const CarriedBlock& before) noexcept
     {
         CarriedBlock block;
@@ -161,7 +109,7 @@ public:
         block.thread = narrow(get());
         const uint64_t kind = get();
         block.kind = static_cast<EventKind>(kind >> 1 & kOpKindMask);
-        if (kind >> 1 > kOpKindMask || !has_stack(block.kind)) is_sound_ = false;
+        if (kind >> 1 > kOpKindMask || !has_stack(block.kind)) refuse();
         if ((kind & 1) != 0) block.alignment_log2 = static_cast<uint8_t>(get());
         return block;
     }
@@ -174,22 +122,6 @@ public:
         point.allocated_bytes += get();
         point.events += get();
     }
-    // A number that must be below 2^32.
-    uint32_t get32() noexcept { return narrow(get()); }
-    void refuse() noexcept { is_sound_ = false; }
-
-    [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
-
-private:
-    uint32_t narrow(uint64_t number) noexcept
-    {
-        if (number > UINT32_MAX) is_sound_ = false;
-        return static_cast<uint32_t>(number);
-    }
-
-    const uint8_t* at_;
-    const uint8_t* end_;
-    bool is_sound_ = true;
 };
 
 } // namespace leak::format

@@ -89,7 +89,7 @@ public:
     // `memory`: 8-byte aligned, at least memory_bytes(level), kept by the caller for the compressor's life.
     [[nodiscard]] bool init(std::span<std::byte> memory, int level) noexcept;
 
-    // A zstd frame of at most kMaxCarriedPartBytes, valid until the next call; empty on failure (a bug).
+    // A zstd frame of at most kMaxPartBytes, valid until the next call; empty on failure (a bug).
     [[nodiscard]] std::span<const std::byte> compress(std::span<const std::byte> plain) noexcept;
 
 private:

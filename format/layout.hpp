@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 3;
+inline constexpr uint16_t kVersionMinor = 4;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
@@ -41,6 +41,7 @@ enum class FrameKind : uint16_t {
     journal = 6,
     carried = 7,
     samples = 8,
+    snapshot = 9,
 };
 
 // A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
@@ -92,8 +93,9 @@ enum class SlotKind : uint32_t {
     journal = 5,
     carried = 6,
     samples = 7,
+    snapshot = 8,
 };
-inline constexpr uint32_t kSlotKindCount = 8;
+inline constexpr uint32_t kSlotKindCount = 9;
 
 // First frame of every slot. Rewritten when the slot changes its use.
 struct SlotHeader {
@@ -149,14 +151,25 @@ struct ClockPair {
 };
 
 // The carried state that holds: what the events were worth that are no longer in the file (or are, but count no more).
-struct CarriedRef {
-    uint64_t number; // of the fold that made it, from 1; 0: none yet
-    uint64_t stamp;  // no event that was folded is later
-    uint64_t bytes;  // of the state, decompressed
+// Or the snapshot that holds. Both are streams of numbers, cut into parts.
+struct StateRef {
+    uint64_t number; // of the fold, or the snapshot, that made it, from 1; 0: none yet
+    uint64_t stamp;  // no event that was folded is later; of a snapshot the moment that it shows
+    uint64_t bytes;  // of the stream, decompressed
     uint32_t parts;
     uint32_t checksum; // of the bytes before it
 };
-static_assert(sizeof(CarriedRef) == 32);
+static_assert(sizeof(StateRef) == 32);
+
+// Why there is no snapshot of a moment that was to have one.
+enum class SnapshotFailure : uint32_t {
+    none = 0,
+    off = 1,       // LEAK_SNAPSHOT=off
+    no_room = 2,   // in the ring, or on the disk
+    no_memory = 3, // for a copy of the process
+    killed = 4,    // the copy was, or it did not come to an end
+    stopped = 5,   // recording is off
+};
 
 struct FileHeader {
     FrameHeader frame;
@@ -193,12 +206,18 @@ struct FileHeader {
     uint64_t verified_stacks;   // compared with libunwind's (LEAK_UNWIND=verify)
     uint64_t stack_differences; // of those, the ones that were not the same
     // From here on not before version 3.1.
-    CarriedRef carried[2];  // written in turn
+    StateRef carried[2];    // written in turn
     uint32_t carried_index; // which of them holds. One store, when the state is whole
     uint32_t reserved;
     // From here on not before version 3.2.
     uint64_t sample_bytes; // LEAK_SAMPLE: one sample every so many bytes; 0: everything is recorded
     uint64_t sample_check; // its complement: all numbers depend on it
+    // From here on not before version 3.4.
+    StateRef snapshots[2];            // written in turn
+    uint32_t snapshot_index;          // which of them holds. One store, when the snapshot is whole
+    uint32_t snapshot_wanted;         // counted up by others who want one; a futex that they wake
+    uint32_t snapshot_answered;       // the last value of snapshot_wanted that was seen to, well or not
+    SnapshotFailure snapshot_failure; // of the last snapshot that was tried
 };
 // Bytes of the file header as a version has it.
 [[nodiscard]] constexpr size_t file_header_bytes(uint16_t major, uint16_t minor) noexcept
@@ -206,6 +225,7 @@ struct FileHeader {
     if (major == 1 && minor == 0) return offsetof(FileHeader, slot_count);
     if (major < 3 || (major == 3 && minor == 0)) return offsetof(FileHeader, carried);
     if (major == 3 && minor == 1) return offsetof(FileHeader, sample_bytes);
+    if (major == 3 && minor < 4) return offsetof(FileHeader, snapshots);
     return sizeof(FileHeader);
 }
 static_assert(sizeof(FileHeader) + kFileHeaderOffset <= kOthersJournalOffset);
@@ -267,19 +287,20 @@ struct EventChunkHeader {
 };
 static_assert(sizeof(EventChunkHeader) % 8 == 0);
 
-// -- The carried state --
+// -- The carried state, and snapshots --
 
-// Heads a zstd data frame with a part of the carried state, which is cut into parts anywhere. See carried.hpp.
-struct CarriedHeader {
-    FrameHeader frame;
-    uint64_t number; // CarriedRef::number
-    uint32_t part;   // from 0
+// Heads a zstd data frame with a part of a stream of numbers (number_stream.hpp), which is cut into parts anywhere. See
+// carried.hpp, snapshot.hpp.
+struct PartHeader {
+    FrameHeader frame; // of the kind carried, or snapshot
+    uint64_t number;   // StateRef::number
+    uint32_t part;     // from 0
     uint32_t plain_bytes;
     uint32_t compressed_bytes; // of the zstd frame that follows this frame
     uint32_t checksum;         // of the bytes before it
 };
-static_assert(sizeof(CarriedHeader) == 40);
-inline constexpr uint32_t kMaxCarriedPartBytes = 64 * 1024;
+static_assert(sizeof(PartHeader) == 40);
+inline constexpr uint32_t kMaxPartBytes = 64 * 1024;
 
 // -- Samples of the process --
 

@@ -7,11 +7,11 @@ namespace leak::format {
 
 namespace {
 
-constexpr size_t kCompressedBytes = align8(ZSTD_COMPRESSBOUND(kMaxCarriedPartBytes));
+constexpr size_t kCompressedBytes = align8(ZSTD_COMPRESSBOUND(kMaxPartBytes));
 
 [[nodiscard]] size_t context_bytes(int level) noexcept
 {
-    return align8(ZSTD_estimateCCtxSize_usingCParams(ZSTD_getCParams(level, kMaxCarriedPartBytes, 0)));
+    return align8(ZSTD_estimateCCtxSize_usingCParams(ZSTD_getCParams(level, kMaxPartBytes, 0)));
 }
 
 } // namespace
@@ -28,7 +28,7 @@ bool PartCompressor::init(std::span<std::byte> memory, int level) noexcept
     compressed_ = memory.subspan(context, kCompressedBytes);
     context_ = ZSTD_initStaticCCtx(memory.data(), context);
     if (context_ == nullptr) return false;
-    const ZSTD_compressionParameters parameters = ZSTD_getCParams(level, kMaxCarriedPartBytes, 0);
+    const ZSTD_compressionParameters parameters = ZSTD_getCParams(level, kMaxPartBytes, 0);
     const auto set = [this](ZSTD_cParameter parameter, unsigned value) {
         return !ZSTD_isError(ZSTD_CCtx_setParameter(context_, parameter, static_cast<int>(value)));
     };

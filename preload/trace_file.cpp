@@ -171,6 +171,7 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
                                                  offsetof(format::FileHeader, immutable_checksum) - from);
     header.latest_index = 2;
     header.carried_index = 2;
+    header.snapshot_index = 2;
     header.sample_bytes = settings.sample;
     header.sample_check = ~settings.sample;
     header.slot_count = ring_.slots();

@@ -10,7 +10,7 @@ namespace leak::analyzer {
 
 using format::CarriedBlock;
 using format::CarriedDecoder;
-using format::CarriedHeader;
+using format::PartHeader;
 using format::EventKind;
 
 namespace {
@@ -186,7 +186,7 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
     for (const CarriedPart& part : parts) {
         compressed.resize(part.header.compressed_bytes);
         const size_t at = all.size();
-        all.resize(at + std::min(part.header.plain_bytes, format::kMaxCarriedPartBytes));
+        all.resize(at + std::min(part.header.plain_bytes, format::kMaxPartBytes));
         const char* fault = "the file ends inside it";
         if (file.read_at(part.offset + sizeof part.header, compressed) == compressed.size())
             fault = decompressor.decompress(compressed, std::span(all).subspan(at));
@@ -199,10 +199,10 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
 
 } // namespace
 
-std::optional<format::CarriedRef> carried_ref(const format::FileHeader& header)
+std::optional<format::StateRef> carried_ref(const format::FileHeader& header)
 {
     if (header.carried_index > 1) return std::nullopt;
-    const format::CarriedRef reference = header.carried[header.carried_index];
+    const format::StateRef reference = header.carried[header.carried_index];
     if (reference.number == 0 || LEAK_CHECKSUM_UP_TO(reference, checksum) != reference.checksum) return std::nullopt;
     return reference;
 }
@@ -212,7 +212,7 @@ std::optional<CarriedState> read_carried(const FileReader& file, const format::F
 {
     const auto reference_that_holds = carried_ref(header);
     if (!reference_that_holds) return std::nullopt;
-    const format::CarriedRef reference = *reference_that_holds;
+    const format::StateRef reference = *reference_that_holds;
     std::erase_if(parts, [&](const CarriedPart& part) { return part.header.number != reference.number; });
     std::ranges::sort(parts, {}, [](const CarriedPart& part) { return part.header.part; });
     bool is_whole = parts.size() == reference.parts;

@@ -19,7 +19,7 @@ namespace leak::analyzer {
 // Where a part lies; its header's checksum is right.
 struct CarriedPart {
     uint64_t offset = 0;
-    format::CarriedHeader header{};
+    format::PartHeader header{};
 };
 
 struct CarriedState {
@@ -87,7 +87,7 @@ struct CarriedState {
 };
 
 // The one of the header's references that holds; nothing before the first fold.
-[[nodiscard]] std::optional<format::CarriedRef> carried_ref(const format::FileHeader& header);
+[[nodiscard]] std::optional<format::StateRef> carried_ref(const format::FileHeader& header);
 
 // Reads the state that holds from its parts. Nothing before the first fold, or when it is damaged, which is added to
 // `damage`.

@@ -82,10 +82,10 @@ private:
                 return kBadChunk;
             compressed_bytes = std::min<uint64_t>(chunk.compressed_bytes, view.rest.size());
         }
-        if (header.kind == FrameKind::carried && !view.cut) {
-            format::CarriedHeader part = {};
+        if ((header.kind == FrameKind::carried || header.kind == FrameKind::snapshot) && !view.cut) {
+            format::PartHeader part = {};
             if (!copy_front(view.bytes, part) || LEAK_CHECKSUM_UP_TO(part, checksum) != part.checksum)
-                return "the checksum of a part of the carried state is wrong";
+                return "the checksum of a part of the carried state or of a snapshot is wrong";
             compressed_bytes = std::min<uint64_t>(part.compressed_bytes, view.rest.size());
         }
         used_ += view.bytes.size() + compressed_bytes;

@@ -294,7 +294,8 @@ void take_carried_journal(const CarriedState& state, Findings& found)
 void check_sampling(TraceContents& trace)
 {
     format::FileHeader& header = trace.header;
-    const bool has_sampling = format::file_header_bytes(header.version_major, header.version_minor) == sizeof header;
+    const bool has_sampling = format::file_header_bytes(header.version_major, header.version_minor) >=
+                              offsetof(format::FileHeader, snapshots);
     if (has_sampling && header.sample_check != ~header.sample_bytes) {
         trace.damage.add(format::kFileHeaderOffset, "whether blocks were sampled is damaged: taken as recorded all");
         header.sample_bytes = 0;

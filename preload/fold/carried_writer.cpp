@@ -5,13 +5,13 @@
 
 namespace leak::preload {
 
-using format::CarriedHeader;
+using format::PartHeader;
 using format::kSlotBytes;
 
 bool CarriedWriter::begin() noexcept
 {
     const int level = g_tracer.settings.zstd_level;
-    return plain_.resize(format::kMaxCarriedPartBytes + 64) &&
+    return plain_.resize(format::kMaxPartBytes + 64) &&
            memory_.resize(format::PartCompressor::memory_bytes(level)) &&
            compressor_.init({memory_.begin(), memory_.size()}, level);
 }
@@ -20,14 +20,14 @@ void CarriedWriter::part(std::span<const std::byte> plain) noexcept
 {
     if (!is_sound_) return;
     const std::span<const std::byte> compressed = compressor_.compress(plain);
-    CarriedHeader header{};
+    PartHeader header{};
     header.frame = format::make_frame(format::FrameKind::carried, sizeof header);
     header.number = number_;
     header.part = parts_;
     header.plain_bytes = static_cast<uint32_t>(plain.size());
     header.compressed_bytes = static_cast<uint32_t>(compressed.size());
-    header.checksum = format::checksum(&header, offsetof(CarriedHeader, checksum));
-    is_sound_ = !compressed.empty() && make_room(format::chunk_bytes<CarriedHeader>(header.compressed_bytes));
+    header.checksum = format::checksum(&header, offsetof(PartHeader, checksum));
+    is_sound_ = !compressed.empty() && make_room(format::chunk_bytes<PartHeader>(header.compressed_bytes));
     if (!is_sound_) return;
     const uint64_t taken = format::append_chunk(slot_.at + used_, kSlotBytes - used_, header, compressed);
     used_ += taken;

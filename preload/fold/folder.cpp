@@ -208,8 +208,8 @@ Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
     state_->write(encoder);
     if (state_->out_of_memory()) return Written::no_memory;
     if (!writer.is_sound()) return Written::no_room;
-    format::CarriedRef reference{number, to_do.last_stamp, encoder.bytes(), writer.parts(), 0};
-    reference.checksum = format::checksum(&reference, offsetof(format::CarriedRef, checksum));
+    format::StateRef reference{number, to_do.last_stamp, encoder.bytes(), writer.parts(), 0};
+    reference.checksum = format::checksum(&reference, offsetof(format::StateRef, checksum));
     format::FileHeader& header = g_tracer.file.header();
     const uint32_t next = header.carried_index == 0 ? 1 : 0;
     header.carried[next] = reference;

@@ -56,7 +56,7 @@ void write_broken(const std::filesystem::path& directory, const std::string& ver
     write(directory / (version + "-truncated.zst"), Bytes(whole).first(cut));
 
     image = test::wrapped_golden_trace(test::TraceLayout::compact()).image();
-    slot_body(image, 2)[sizeof(format::CarriedHeader) + 40] ^= std::byte{0x10};
+    slot_body(image, 2)[sizeof(format::PartHeader) + 40] ^= std::byte{0x10};
     write(directory / (version + "-wrapped-damaged.zst"), image);
 }
 

@@ -42,7 +42,7 @@ inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& ev
         std::vector<std::byte> bytes{};
         void part(std::span<const std::byte> part) { bytes.insert(bytes.end(), part.begin(), part.end()); }
     } sink;
-    std::vector<std::byte> buffer(format::kMaxCarriedPartBytes + 64);
+    std::vector<std::byte> buffer(format::kMaxPartBytes + 64);
     format::CarriedEncoder encoder(buffer, sink);
     state.write(encoder);
     if (state.out_of_memory()) throw std::logic_error("no memory");

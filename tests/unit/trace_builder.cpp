@@ -47,6 +47,7 @@ TraceBuilder::TraceBuilder(TraceLayout layout)
     header.frame = make_frame(FrameKind::header, sizeof(FileHeader));
     header.version_major = kVersionMajor;
     header.version_minor = kVersionMinor;
+    header.snapshot_index = 2;
     header.slot_bytes = layout.slot_bytes;
     header.trace_id = 0x1122334455667788;
     header.pid = 4711;
@@ -219,10 +220,10 @@ std::pair<uint64_t, uint32_t> TraceBuilder::position(uint32_t thread, uint32_t l
 void TraceBuilder::carry(std::vector<std::byte> state, uint64_t last_stamp, uint64_t number)
 {
     carried_ = std::move(state);
-    CarriedRef& reference = header.carried[0];
+    StateRef& reference = header.carried[0];
     header.ring_bytes = 32 * kSlotBytes;
     header.carried_index = 0;
-    const auto parts = static_cast<uint32_t>((carried_.size() + kMaxCarriedPartBytes - 1) / kMaxCarriedPartBytes);
+    const auto parts = static_cast<uint32_t>((carried_.size() + kMaxPartBytes - 1) / kMaxPartBytes);
     reference = {number, last_stamp, carried_.size(), parts, 0};
     reference.checksum = LEAK_CHECKSUM_UP_TO(reference, checksum);
 }
@@ -296,17 +297,17 @@ void TraceBuilder::put_carried(std::vector<std::byte>& file)
     if (!parts.init(std::as_writable_bytes(std::span(memory)), 1)) throw std::logic_error("no compressor");
     std::byte* at = nullptr;
     uint64_t room = 0;
-    CarriedHeader part = {};
+    PartHeader part = {};
     part.frame = make_frame(FrameKind::carried, sizeof part);
     part.number = header.carried[0].number;
-    for (size_t from = 0; from < carried_.size(); from += kMaxCarriedPartBytes, ++part.part) {
+    for (size_t from = 0; from < carried_.size(); from += kMaxPartBytes, ++part.part) {
         const auto plain =
-            std::span(carried_).subspan(from, std::min<size_t>(carried_.size() - from, kMaxCarriedPartBytes));
+            std::span(carried_).subspan(from, std::min<size_t>(carried_.size() - from, kMaxPartBytes));
         const auto compressed = parts.compress(plain);
         part.plain_bytes = static_cast<uint32_t>(plain.size());
         part.compressed_bytes = static_cast<uint32_t>(compressed.size());
         part.checksum = LEAK_CHECKSUM_UP_TO(part, checksum);
-        if (at == nullptr || !chunk_fits(chunk_bytes<CarriedHeader>(part.compressed_bytes), room)) {
+        if (at == nullptr || !chunk_fits(chunk_bytes<PartHeader>(part.compressed_bytes), room)) {
             at = add_slot(file, SlotKind::carried) + sizeof(SlotHeader);
             room = layout_.slot_bytes - sizeof(SlotHeader);
         }
