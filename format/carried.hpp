@@ -93,6 +93,8 @@ public:
     }
 };
 
+template <typename Sink> CarriedEncoder(std::span<std::byte>, Sink&) -> CarriedEncoder<Sink>;
+
 class CarriedDecoder : public NumberDecoder {
 public:
     using NumberDecoder::NumberDecoder;

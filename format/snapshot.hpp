@@ -85,6 +85,8 @@ private:
     uint64_t value_ = 0; // the last one
 };
 
+template <typename Sink> SnapshotEncoder(std::span<std::byte>, Sink&) -> SnapshotEncoder<Sink>;
+
 class SnapshotDecoder : public NumberDecoder {
 public:
     using NumberDecoder::NumberDecoder;

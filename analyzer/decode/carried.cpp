@@ -1,16 +1,11 @@
 #include "analyzer/decode/carried.hpp"
 
-#include "format/checksum.hpp"
-#include "format/chunk.hpp"
-
-#include <algorithm>
 #include <string>
 
 namespace leak::analyzer {
 
 using format::CarriedBlock;
 using format::CarriedDecoder;
-using format::PartHeader;
 using format::EventKind;
 
 namespace {
@@ -175,65 +170,28 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
     // What follows is a newer version's.
 }
 
-// The parts, decompressed, one behind the other. What is wrong is said at its offset.
-[[nodiscard]] bool join_parts(const FileReader& file, const std::vector<CarriedPart>& parts,
-                              std::vector<std::byte>& all, DamageLog& damage)
-{
-    std::vector<uint64_t> memory(format::Decompressor::memory_bytes() / sizeof(uint64_t));
-    format::Decompressor decompressor;
-    if (!decompressor.init(std::as_writable_bytes(std::span(memory)))) throw std::bad_alloc();
-    std::vector<std::byte> compressed;
-    for (const CarriedPart& part : parts) {
-        compressed.resize(part.header.compressed_bytes);
-        const size_t at = all.size();
-        all.resize(at + std::min(part.header.plain_bytes, format::kMaxPartBytes));
-        const char* fault = "the file ends inside it";
-        if (file.read_at(part.offset + sizeof part.header, compressed) == compressed.size())
-            fault = decompressor.decompress(compressed, std::span(all).subspan(at));
-        if (fault == nullptr) continue;
-        damage.add(part.offset, std::string("a part of the carried state can't be read: ") + fault);
-        return false;
-    }
-    return true;
-}
-
 } // namespace
 
 std::optional<format::StateRef> carried_ref(const format::FileHeader& header)
 {
-    if (header.carried_index > 1) return std::nullopt;
-    const format::StateRef reference = header.carried[header.carried_index];
-    if (reference.number == 0 || LEAK_CHECKSUM_UP_TO(reference, checksum) != reference.checksum) return std::nullopt;
-    return reference;
+    return holding_ref(header.carried, header.carried_index);
 }
 
 std::optional<CarriedState> read_carried(const FileReader& file, const format::FileHeader& header,
-                                         std::vector<CarriedPart> parts, DamageLog& damage)
+                                         std::vector<StatePart> parts, DamageLog& damage)
 {
-    const auto reference_that_holds = carried_ref(header);
-    if (!reference_that_holds) return std::nullopt;
-    const format::StateRef reference = *reference_that_holds;
-    std::erase_if(parts, [&](const CarriedPart& part) { return part.header.number != reference.number; });
-    std::ranges::sort(parts, {}, [](const CarriedPart& part) { return part.header.part; });
-    bool is_whole = parts.size() == reference.parts;
-    for (size_t i = 0; i < parts.size(); ++i) is_whole = is_whole && parts[i].header.part == i;
-    if (!is_whole) {
-        damage.add(format::kFileHeaderOffset,
-                   "parts of the carried state are missing: blocks and totals from before it "
-                   "are unknown");
-        return std::nullopt;
-    }
-    std::vector<std::byte> bytes;
-    if (!join_parts(file, parts, bytes, damage)) return std::nullopt;
+    const auto reference = carried_ref(header);
+    if (!reference) return std::nullopt;
+    const std::string lost = "blocks and totals from before it are unknown";
+    const auto bytes = join_parts(file, *reference, std::move(parts), "the carried state", lost, damage);
+    if (!bytes) return std::nullopt;
     CarriedState state;
-    state.number = reference.number;
-    state.stamp = reference.stamp;
-    CarriedDecoder decoder(bytes);
-    if (bytes.size() != reference.bytes) decoder.refuse();
+    state.number = reference->number;
+    state.stamp = reference->stamp;
+    CarriedDecoder decoder(*bytes);
     read_state(decoder, state, header);
     if (decoder.is_sound()) return state;
-    damage.add(parts.empty() ? format::kFileHeaderOffset : parts.front().offset,
-               "the carried state is damaged: blocks and totals from before it are unknown");
+    damage.add(format::kFileHeaderOffset, "the carried state is damaged: " + lost);
     return std::nullopt;
 }
 

@@ -3,8 +3,7 @@
 // One thread. Memory: what the file holds of it, decompressed.
 #pragma once
 
-#include "analyzer/decode/damage_log.hpp"
-#include "analyzer/decode/file_reader.hpp"
+#include "analyzer/decode/state_parts.hpp"
 #include "format/carried.hpp"
 #include "format/layout.hpp"
 
@@ -15,12 +14,6 @@
 #include <vector>
 
 namespace leak::analyzer {
-
-// Where a part lies; its header's checksum is right.
-struct CarriedPart {
-    uint64_t offset = 0;
-    format::PartHeader header{};
-};
 
 struct CarriedState {
     struct Node {
@@ -92,6 +85,6 @@ struct CarriedState {
 // Reads the state that holds from its parts. Nothing before the first fold, or when it is damaged, which is added to
 // `damage`.
 [[nodiscard]] std::optional<CarriedState> read_carried(const FileReader& file, const format::FileHeader& header,
-                                                       std::vector<CarriedPart> parts, DamageLog& damage);
+                                                       std::vector<StatePart> parts, DamageLog& damage);
 
 } // namespace leak::analyzer

@@ -19,6 +19,7 @@ void Findings::append(Findings&& other)
     std::ranges::move(other.buffers, std::back_inserter(buffers));
     std::ranges::move(other.journal, std::back_inserter(journal));
     std::ranges::move(other.carried, std::back_inserter(carried));
+    std::ranges::move(other.snapshots, std::back_inserter(snapshots));
     std::ranges::move(other.samples, std::back_inserter(samples));
     pcs.merge(std::move(other.pcs));
     damage.append(other.damage);
@@ -169,7 +170,9 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
         read_journal_frame(frame, found.journal, found.damage);
         return;
     case FrameKind::carried:
-        return take_carried(frame, found);
+        return take_part(frame, found.carried);
+    case FrameKind::snapshot:
+        return take_part(frame, found.snapshots);
     case FrameKind::samples:
         return read_samples(frame, found.samples, found.damage);
     }
@@ -214,11 +217,11 @@ void SlotScanner::take_chunk(const FrameView& frame, const SlotRead& slot, Findi
     found.buffers.push_back({header.thread_index, header.level, buffer});
 }
 
-void SlotScanner::take_carried(const FrameView& frame, Findings& found) const
+void SlotScanner::take_part(const FrameView& frame, std::vector<StatePart>& parts)
 {
-    CarriedPart part;
+    StatePart part;
     part.offset = frame.offset;
-    if (!frame.cut && copy_front(frame.bytes, part.header)) found.carried.push_back(part);
+    if (!frame.cut && copy_front(frame.bytes, part.header)) parts.push_back(part);
 }
 
 void SlotScanner::take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const

@@ -22,7 +22,8 @@ struct FoundBuffer {
 struct Findings {
     std::vector<FoundBuffer> buffers;
     std::vector<JournalRecord> journal;
-    std::vector<CarriedPart> carried;
+    std::vector<StatePart> carried;
+    std::vector<StatePart> snapshots;
     std::vector<format::SampleRecord> samples;
     PcTable pcs;
     DamageLog damage;
@@ -78,7 +79,7 @@ private:
     void remember(const SlotInfo& info, uint64_t last_padding, const Findings& found, SeenSlots& seen) const;
     void take_frame(const FrameView& frame, const SlotRead& slot, Findings& found) const;
     void take_chunk(const FrameView& frame, const SlotRead& slot, Findings& found) const;
-    void take_carried(const FrameView& frame, Findings& found) const;
+    static void take_part(const FrameView& frame, std::vector<StatePart>& parts);
     void take_raw(const FrameView& frame, const SlotRead& slot, Findings& found, RawCopies& copies) const;
     void refuse_unknown(const FrameView& frame, DamageLog& damage) const;
 

@@ -182,6 +182,7 @@ void complete_threads(TraceContents& trace)
             .raw_copies = {},
             .streams = {},
             .carried = {},
+            .snapshot_parts = {},
             .samples = {},
             .slots = {},
             .cut_stamp = {},
@@ -312,6 +313,7 @@ void take_findings(TraceContents& trace, Findings& found, bool same_boot)
     fill_journal_facts(trace, std::move(found.journal));
     trace.pcs = std::move(found.pcs);
     trace.pcs.finish(trace.modules.size(), trace.damage);
+    trace.snapshot_parts = std::move(found.snapshots);
     trace.samples = process_samples(std::move(found.samples), trace.clock);
     if (const auto reference = carried_ref(trace.header)) trace.info.folded_ns = trace.clock.to_ns(reference->stamp);
 }

@@ -43,13 +43,14 @@ struct TraceContents {
     PcTable pcs;
     RawCopies raw_copies;
     std::vector<Stream> streams;
-    std::optional<CarriedState> carried; // of a wrapped trace: what came before the streams' events
-    std::vector<ProcessSample> samples;  // in order of time
-    std::vector<SlotInfo> slots;         // in file order, those in use
-    uint64_t unused_slots = 0;           // space taken for later
-    uint64_t event_count = 0;            // in all streams, as their headers say
-    std::optional<uint64_t> cut_stamp;   // later events are not part of this view
-    DamageLog damage;                    // readers of events add to it
+    std::optional<CarriedState> carried;   // of a wrapped trace: what came before the streams' events
+    std::vector<StatePart> snapshot_parts; // read_snapshot() reads them
+    std::vector<ProcessSample> samples;    // in order of time
+    std::vector<SlotInfo> slots;           // in file order, those in use
+    uint64_t unused_slots = 0;             // space taken for later
+    uint64_t event_count = 0;              // in all streams, as their headers say
+    std::optional<uint64_t> cut_stamp;     // later events are not part of this view
+    DamageLog damage;                      // readers of events add to it
 };
 
 // Throws UserError when `path` can't be used at all.

@@ -1,12 +1,14 @@
 // Replays a trace in time order and says what is left: the one entry from a trace file to the analyses.
 #pragma once
 
+#include "analyzer/decode/snapshot.hpp"
 #include "analyzer/replay/stack_accounts.hpp"
 #include "analyzer/replay/stack_table.hpp"
 #include "analyzer/replay/trace_model.hpp"
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace leak::analyzer {
@@ -34,6 +36,15 @@ public:
     virtual void finish(int64_t end_ns) { static_cast<void>(end_ns); }
 };
 
+// The memory of the process at one moment, and what was live then.
+struct MemoryView {
+    MemoryImage image;
+    int64_t at_ns = 0;
+    bool events_are_known = true;  // false: some up to then are folded, and what they released is not known
+    std::vector<LiveBlock> blocks; // heap blocks, inherited ones included, in order of allocation
+    std::vector<LiveBlock> mapped; // by address
+};
+
 struct ReplayResult {
     TraceInfo info;
     Totals totals;
@@ -47,6 +58,7 @@ struct ReplayResult {
     uint64_t inherited_blocks = 0; // blocks of the parent that are live at the end
     uint64_t inherited_bytes = 0;
     std::vector<Mismatch> mismatches;
+    std::optional<MemoryView> memory; // where it was wanted and there is a snapshot
 };
 
 struct ReplayOptions {
@@ -57,6 +69,7 @@ struct ReplayOptions {
     // first event behind it, or at the end of the trace.
     std::vector<int64_t> moments_ns = {};
     std::function<void(size_t, const std::vector<LiveBlock>&)> on_moment = {};
+    bool wants_memory = false; // ReplayResult::memory
 };
 
 // Throws UserError when `path` can't be used at all. Damage and gaps are in the result.
