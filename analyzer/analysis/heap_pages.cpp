@@ -6,7 +6,6 @@ namespace leak::analyzer {
 
 namespace {
 
-constexpr uint64_t kHeapBytes = uint64_t{64} << 20;   // HEAP_MAX_SIZE of glibc's arena.c on 64 bits
 constexpr uint64_t kArenaState = 0x800;               // an arena's first heap begins with its state, of more bytes
 constexpr uint64_t kMainHeap = 0;                     // its number: of all of the main arena
 constexpr uint64_t kMainReach = uint64_t{1} << 40;    // of the main arena behind the program, far below mapped memory
@@ -20,12 +19,6 @@ struct Chunk {
     uint64_t end;
     StackId stack;
 };
-
-[[nodiscard]] bool is_mapped_alone(const LiveBlock& block)
-{
-    const uint64_t offset = block.address % kPageBytes;
-    return block.bytes >= kMapThreshold && (offset == 0 || offset == 2 * kChunkHeader);
-}
 
 [[nodiscard]] bool is_in_heap(const LiveBlock& block)
 {
@@ -85,6 +78,17 @@ void for_each_page(std::span<const Chunk> chunks, Visit&& visit, VisitFull&& vis
 
 } // namespace
 
+bool is_mapped_alone(const LiveBlock& block)
+{
+    const uint64_t offset = block.address % kPageBytes;
+    return block.bytes >= kMapThreshold && (offset == 0 || offset == 2 * kChunkHeader);
+}
+
+bool is_main_heap(uint64_t address, uint64_t program_end)
+{
+    return address >= program_end && address - program_end < kMainReach;
+}
+
 void HeapExtents::on_allocate(const LiveBlock& block)
 {
     if (!is_in_heap(block)) return;
@@ -99,8 +103,7 @@ void HeapExtents::on_allocate(const LiveBlock& block)
 
 uint64_t HeapExtents::heap_of(uint64_t address) const
 {
-    const bool is_main = address >= program_end_ && address - program_end_ < kMainReach;
-    return is_main ? kMainHeap : address / kHeapBytes;
+    return is_main_heap(address, program_end_) ? kMainHeap : address / kHeapBytes;
 }
 
 size_t HeapExtents::arenas() const

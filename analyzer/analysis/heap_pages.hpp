@@ -17,6 +17,12 @@
 namespace leak::analyzer {
 
 inline constexpr uint64_t kPageBytes = 4096;
+inline constexpr uint64_t kHeapBytes = uint64_t{64} << 20; // HEAP_MAX_SIZE of glibc's arena.c on 64 bits
+
+// Of glibc: a large block, which the kernel gives pages of its own.
+[[nodiscard]] bool is_mapped_alone(const LiveBlock& block);
+// Of glibc: in the main arena's heap, which follows the program. program_end: the address behind its module.
+[[nodiscard]] bool is_main_heap(uint64_t address, uint64_t program_end);
 
 // What the blocks of one stack hold in place on sparse pages.
 struct StackPins {

@@ -11,10 +11,10 @@
 
 namespace leak::analyzer {
 
-ReplayResult replay(const std::string& trace)
+ReplayResult replay(const std::string& trace, bool wants_memory)
 {
     Progress progress("reading " + trace);
-    ReplayResult replayed = replay_trace(trace, {.on_progress = progress.callback()});
+    ReplayResult replayed = replay_trace(trace, {.on_progress = progress.callback(), .wants_memory = wants_memory});
     progress.clear();
     spdlog::debug("{}: {} unfreed blocks, {} stacks, {} modules", trace, replayed.unfreed.size(),
                   replayed.stacks.size(), replayed.modules.size());
@@ -23,7 +23,7 @@ ReplayResult replay(const std::string& trace)
 
 LeakReport read_report(const std::string& trace, const ReportOptions& options, const Suppressions& suppressions)
 {
-    const ReplayResult replayed = replay(trace);
+    const ReplayResult replayed = replay(trace, true);
     Symbolizer symbolizer(replayed.modules);
     LeakReport report = report_of(replayed, symbolizer, options, suppressions);
     const bool is_asked = report.growth.process.cause == GrowthCause::allocator;

@@ -11,8 +11,8 @@
 
 namespace leak::analyzer {
 
-// Replays `trace`, with a progress display. Throws UserError when it can't be used.
-[[nodiscard]] ReplayResult replay(const std::string& trace);
+// Replays `trace`, with a progress display. wants_memory: with its snapshot. Throws UserError when it can't be used.
+[[nodiscard]] ReplayResult replay(const std::string& trace, bool wants_memory = false);
 
 // Replays and symbolises `trace`. Throws UserError when it can't be used.
 [[nodiscard]] LeakReport read_report(const std::string& trace, const ReportOptions& options,

@@ -119,6 +119,7 @@ void fill_header_facts(TraceContents& trace)
     info.parent_pid = header.parent_pid;
     info.start_unix_ns = header.start_unix_ns;
     info.end_state = header.end_state;
+    info.snapshot_failure = header.snapshot_failure;
     if (header.end_state != format::EndState::open) info.ended_ns = trace.clock.to_ns(header.end_stamp);
     if (header.end_state == format::EndState::exit_started || header.end_state == format::EndState::fast_exit)
         info.exit_status = header.exit_status;

@@ -1,9 +1,41 @@
 #include "analyzer/render/report_json.hpp"
 
+#include "analyzer/render/class_words.hpp"
 #include "analyzer/render/growth_json.hpp"
 
 namespace leak::analyzer {
 namespace {
+
+Json classes_json(const std::array<uint64_t, kBlockClassCount>& counts)
+{
+    Json json = Json::object();
+    for (size_t i = 0; i < kBlockClassCount; ++i) {
+        json[name_of(static_cast<BlockClass>(i))] = counts[i];
+    }
+    return json;
+}
+
+// Of the snapshot that the classes are from.
+Json snapshot_json(const LeakReport& report)
+{
+    if (!report.snapshot) {
+        return {};
+    }
+    const auto figure = [&](format::SnapshotFigure which) {
+        return report.snapshot->figures[static_cast<size_t>(which)];
+    };
+    using format::SnapshotFigure;
+    return {{"at_ns", report.snapshot->at_ns},
+            {"reason", name_of(static_cast<format::SnapshotReason>(figure(SnapshotFigure::reason)))},
+            {"pause_ns", figure(SnapshotFigure::pause_ns)},
+            {"scan_ns", figure(SnapshotFigure::scan_ns)},
+            {"scanned_bytes", figure(SnapshotFigure::scanned_bytes)},
+            {"skipped_bytes", figure(SnapshotFigure::skipped_bytes)},
+            {"threads", figure(SnapshotFigure::threads)},
+            {"threads_without_stack", figure(SnapshotFigure::threads_without_stack)},
+            {"threads_without_registers", figure(SnapshotFigure::threads_without_registers)},
+            {"events_are_known", report.snapshot->events_are_known}};
+}
 
 // is_sampled: the numbers are estimates.
 Json site_json(const Site& site, bool is_sampled)
@@ -14,6 +46,8 @@ Json site_json(const Site& site, bool is_sampled)
     }
     Json json = {{"blocks", site.blocks},
                  {"bytes", site.bytes},
+                 {"class", classes_json(site.class_blocks)},
+                 {"below", {{"blocks", site.below_blocks}, {"bytes", site.below_bytes}}},
                  {"first_ns", site.first_ns},
                  {"last_ns", site.last_ns},
                  {"kinds", std::move(kinds)},
@@ -101,16 +135,20 @@ Json stacks_json(const std::vector<StackSite>& sites, size_t top)
 
 Json report_json(const LeakReport& report, size_t top)
 {
-    Json json = {{"schema", "leakan.report.v1"},
-                 {"trace", trace_json(report.info)},
-                 {"summary", summary_json(report)},
-                 {"memory", report.last_sample ? sample_json(*report.last_sample) : Json()},
-                 {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
-                 {"mapped", sites_json(report.mapped.sites, false, top)},
-                 {"growth", growth_section_json(report.growth, top)},
-                 {"mismatch_sites", mismatches_json(report.mismatches)},
-                 {"suppressed", suppressed_json(report.suppressed)},
-                 {"missing_symbols", missing_symbols_json(report.missing_symbols)}};
+    Json json = {
+        {"schema", "leakan.report.v1"},
+        {"trace", trace_json(report.info)},
+        {"summary", summary_json(report)},
+        {"snapshot", snapshot_json(report)},
+        {"classes",
+         {{"blocks", classes_json(report.unfreed.class_blocks)}, {"bytes", classes_json(report.unfreed.class_bytes)}}},
+        {"memory", report.last_sample ? sample_json(*report.last_sample) : Json()},
+        {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
+        {"mapped", sites_json(report.mapped.sites, false, top)},
+        {"growth", growth_section_json(report.growth, top)},
+        {"mismatch_sites", mismatches_json(report.mismatches)},
+        {"suppressed", suppressed_json(report.suppressed)},
+        {"missing_symbols", missing_symbols_json(report.missing_symbols)}};
     if (report.stacks_by) {
         json["stacks"] = stacks_json(report.stacks, top);
     }

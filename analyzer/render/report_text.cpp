@@ -1,5 +1,6 @@
 #include "analyzer/render/report_text.hpp"
 
+#include "analyzer/render/class_words.hpp"
 #include "analyzer/render/growth_text.hpp"
 #include "analyzer/render/growth_words.hpp"
 #include "analyzer/render/heading.hpp"
@@ -45,10 +46,10 @@ std::string verdict(const LeakReport& report, const Paint& paint)
                                " in " + plural(unfreed.blocks, "block", "blocks");
     const std::string growing = growing_words(report.growth);
     if (ended_normally(report.info)) {
-        return run + " leaks: " + amount + " unfreed, from " + places + growing + ".";
+        return run + " leaks: " + amount + " unfreed" + verdict_words(unfreed) + ", from " + places + growing + ".";
     }
     // What is live when a process is cut off may well be in use: no verdict beyond that.
-    return run + " holds " + amount + ", from " + places + growing +
+    return run + " holds " + amount + verdict_words(unfreed) + ", from " + places + growing +
            (report.info.still_running ? "; what is in use is among it." : "; what was in use then is among it.");
 }
 
@@ -140,6 +141,9 @@ void write_site(std::ostream& out, const Site& site, size_t number, const LeakRe
     }
     if (report.info.sample_bytes != 0) {
         out << " (estimate from " << plural(site.samples, "sample", "samples") << ")";
+    }
+    if (const std::string classes = class_words(site); !classes.empty()) {
+        out << "  " << style.paint.bold(classes);
     }
     out << "  " << kinds_words(site.kinds) << "  " << when_words(site);
     if (report.totals.threads > 1) {
@@ -276,6 +280,7 @@ void write_missing(std::ostream& out, const LeakReport& report, const TextStyle&
             " cut at the outer end (limit: " + std::to_string(report.info.depth_limit) +
             " frames, LEAK_DEPTH), or that could not be unwound to the end.");
     }
+    std::ranges::move(snapshot_limits(report), std::back_inserter(words));
     std::ranges::transform(report.missing_symbols, std::back_inserter(words), symbols_words);
     if (!words.empty()) {
         out << '\n' << style.paint.bold("MISSING") << '\n';

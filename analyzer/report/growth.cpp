@@ -1,6 +1,7 @@
 #include "analyzer/report/growth.hpp"
 
 #include "analyzer/replay/histories.hpp"
+#include "analyzer/report/allocator_memory.hpp"
 #include "analyzer/report/caller_work.hpp"
 #include "analyzer/report/frame_kind.hpp"
 #include "analyzer/report/process_samples.hpp"
@@ -206,13 +207,6 @@ void leave_out_hidden(std::vector<Candidate>& list, const StackAccounts& account
     process.rss_before_bytes = rss_before(trace, process.at.front(), heap, mapped);
     process.cause = cause_of(process);
     return process;
-}
-
-[[nodiscard]] uint64_t end_of_program(const ReplayResult& trace)
-{
-    for (const Module& module : trace.modules)
-        if (module.path == trace.info.exe) return module.end;
-    return 0;
 }
 
 } // namespace

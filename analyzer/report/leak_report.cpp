@@ -72,7 +72,12 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
     if (options.growth)
         report.growth =
             make_growth_report(trace, symbolizer, {.depth = options.sites.depth, .suppressions = &suppressions});
-    report.unfreed = group_blocks(trace.unfreed, trace, symbolizer, &suppressions, options.sites);
+    std::vector<BlockFact> facts;
+    if (trace.memory) {
+        report.snapshot = {trace.memory->at_ns, trace.memory->events_are_known, trace.memory->image.figures};
+        facts = facts_of(MemoryFacts(trace), trace.unfreed);
+    }
+    report.unfreed = group_blocks(trace.unfreed, facts, trace, symbolizer, &suppressions, options.sites);
     report.suppressed = suppressions.counts();
     for (const SuppressedCount& count : report.suppressed) {
         report.suppressed_blocks += count.blocks;
@@ -80,7 +85,7 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
     }
     SiteOptions by_stack = options.sites;
     by_stack.by = GroupBy::stack;
-    report.mapped = group_blocks(trace.mapped, trace, symbolizer, nullptr, by_stack);
+    report.mapped = group_blocks(trace.mapped, {}, trace, symbolizer, nullptr, by_stack);
     report.mapped_ranges = trace.mapped.size();
     report.mismatches = mismatch_sites(trace, symbolizer);
     report.inherited_blocks = trace.inherited_blocks;

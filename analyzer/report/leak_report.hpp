@@ -26,6 +26,12 @@ struct MissingSymbols {
     ModuleSymbols symbols;
 };
 
+struct SnapshotFacts {
+    int64_t at_ns = 0;
+    bool events_are_known = true;
+    std::array<uint64_t, format::kSnapshotFigures> figures{};
+};
+
 struct LeakReportOptions {
     SiteOptions sites;
     std::optional<RankBy> stacks; // list what each stack did, ordered so
@@ -51,6 +57,7 @@ struct LeakReport {
     std::optional<ProcessSample> last_sample;    // with the latest that is known of each figure
     std::vector<MissingSymbols> missing_symbols; // by path
     GrowthReport growth;
+    std::optional<SnapshotFacts> snapshot; // that the classes of blocks are from
 };
 
 [[nodiscard]] LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,

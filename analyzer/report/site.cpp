@@ -44,6 +44,12 @@ void add(Site& into, const Site& other)
     into.blocks += other.blocks;
     into.bytes += other.bytes;
     into.samples += other.samples;
+    for (size_t i = 0; i < kBlockClassCount; ++i) {
+        into.class_blocks[i] += other.class_blocks[i];
+        into.class_bytes[i] += other.class_bytes[i];
+    }
+    into.below_blocks += other.below_blocks;
+    into.below_bytes += other.below_bytes;
     into.truncated = into.truncated || other.truncated;
     for (const auto kind : other.kinds) {
         insert_sorted(into.kinds, kind);
@@ -53,10 +59,14 @@ void add(Site& into, const Site& other)
     }
 }
 
-RawSites collect(const std::vector<LiveBlock>& blocks, const ReplayResult& trace, GroupBy by, uint64_t& truncated)
+RawSites collect(const std::vector<LiveBlock>& blocks, std::span<const BlockFact> facts, const ReplayResult& trace,
+                 GroupBy by, uint64_t& truncated)
 {
     RawSites sites;
-    for (const LiveBlock& block : blocks) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+        const LiveBlock& block = blocks[i];
+        const BlockFact fact = facts.empty() ? BlockFact{} : facts[i];
+        const auto block_class = static_cast<size_t>(fact.block_class);
         const RawKey key{block.stack, by == GroupBy::thread ? block.thread.value : 0,
                          by == GroupBy::size ? block.bytes / block.blocks : 0};
         const format::Amount amount = amount_of(block, trace.info.sample_bytes);
@@ -66,9 +76,13 @@ RawSites collect(const std::vector<LiveBlock>& blocks, const ReplayResult& trace
                  .samples = 1,
                  .first_ns = block.allocated_ns,
                  .last_ns = block.allocated_ns,
+                 .below_blocks = fact.below_blocks,
+                 .below_bytes = fact.below_bytes,
                  .kinds = {block.kind},
                  .tids = {},
                  .truncated = block.truncated_stack};
+        one.class_blocks[block_class] = amount.blocks;
+        one.class_bytes[block_class] = amount.bytes;
         if (block.thread.value < trace.threads.size()) one.tids.push_back(trace.threads[block.thread.value].tid);
         truncated += block.truncated_stack ? 1 : 0;
         add(sites[key], one);
@@ -117,6 +131,22 @@ std::string reduce(const SiteOptions& options, const RawKey& raw, const ReplayRe
     return site_key(frames);
 }
 
+// What can't be reached first, what can last; where nothing is known, in between.
+size_t class_rank(const Site& site)
+{
+    constexpr BlockClass ranks[] = {BlockClass::unreachable, BlockClass::indirect, BlockClass::interior_only,
+                                    BlockClass::unknown, BlockClass::reachable};
+    return static_cast<size_t>(
+        std::ranges::find_if(ranks, [&](BlockClass one) { return site.class_blocks[static_cast<size_t>(one)] > 0; }) -
+        std::begin(ranks));
+}
+
+// With what is lost with it.
+uint64_t unreachable_bytes(const Site& site)
+{
+    return site.class_bytes[static_cast<size_t>(BlockClass::unreachable)] + site.below_bytes;
+}
+
 void sort_sites(std::vector<Site>& sites, SortBy by)
 {
     // Each order ends in all the others, so that the same trace always gives the same report.
@@ -129,18 +159,24 @@ void sort_sites(std::vector<Site>& sites, SortBy by)
         if (by == SortBy::age && left.first_ns != right.first_ns) {
             return left.first_ns < right.first_ns;
         }
+        if (by == SortBy::bytes && class_rank(left) != class_rank(right)) {
+            return class_rank(left) < class_rank(right);
+        }
+        if (by == SortBy::bytes && unreachable_bytes(left) != unreachable_bytes(right)) {
+            return unreachable_bytes(left) > unreachable_bytes(right);
+        }
         return bytes < other_bytes;
     });
 }
 
 } // namespace
 
-Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& trace, Symbolizer& symbolizer,
-                      Suppressions* suppressions, const SiteOptions& options)
+Grouping group_blocks(const std::vector<LiveBlock>& blocks, std::span<const BlockFact> facts, const ReplayResult& trace,
+                      Symbolizer& symbolizer, Suppressions* suppressions, const SiteOptions& options)
 {
     Grouping grouping;
     const uint64_t sample_bytes = trace.info.sample_bytes;
-    const RawSites raw_sites = collect(blocks, trace, options.by, grouping.truncated_blocks);
+    const RawSites raw_sites = collect(blocks, facts, trace, options.by, grouping.truncated_blocks);
     std::unordered_map<StackId, std::vector<Frame>> stacks;
     for (const auto& [key, site] : raw_sites) {
         const auto [stack, added] = stacks.try_emplace(key.stack);
@@ -167,10 +203,16 @@ Grouping group_blocks(const std::vector<LiveBlock>& blocks, const ReplayResult& 
         add(into, site);
         grouping.blocks += site.blocks;
         grouping.bytes += site.bytes;
+        for (size_t i = 0; i < kBlockClassCount; ++i) {
+            grouping.class_blocks[i] += site.class_blocks[i];
+            grouping.class_bytes[i] += site.class_bytes[i];
+        }
     }
     grouping.blocks = format::whole_blocks(grouping.blocks, sample_bytes);
+    for (uint64_t& count : grouping.class_blocks) count = format::whole_blocks(count, sample_bytes);
     for (auto& [key, site] : by_key) {
         site.blocks = format::whole_blocks(site.blocks, sample_bytes);
+        for (uint64_t& count : site.class_blocks) count = format::whole_blocks(count, sample_bytes);
         if (site.bytes < options.min_bytes) {
             ++grouping.small_sites;
             grouping.small_bytes += site.bytes;

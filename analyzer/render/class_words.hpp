@@ -1,0 +1,28 @@
+// What is known of whether blocks can be reached, in words: shared by text and JSON.
+//
+// Pure functions, any thread.
+#pragma once
+
+#include "analyzer/report/leak_report.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace leak::analyzer {
+
+[[nodiscard]] std::string_view name_of(BlockClass block_class);        // "unreachable", "interior_only", ...
+[[nodiscard]] std::string_view name_of(format::SnapshotReason reason); // "exit", "mark", ...
+[[nodiscard]] std::string_view
+failure_words(format::SnapshotFailure failure); // why there is none; empty: it is not known
+
+// "unreachable (+ 88.0 MiB in 12 blocks below them)", "3 unreachable, 2 reachable"; empty where nothing is known.
+[[nodiscard]] std::string class_words(const Site& site);
+
+// ", 1.10 MiB of it unreachable": behind the bytes that are unfreed. Empty where nothing is known.
+[[nodiscard]] std::string verdict_words(const Grouping& unfreed);
+
+// What limits the answer, in sentences.
+[[nodiscard]] std::vector<std::string> snapshot_limits(const LeakReport& report);
+
+} // namespace leak::analyzer

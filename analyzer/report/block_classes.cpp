@@ -1,0 +1,30 @@
+#include "analyzer/report/block_classes.hpp"
+
+#include "analyzer/report/allocator_memory.hpp"
+
+namespace leak::analyzer {
+
+MemoryFacts::MemoryFacts(const ReplayResult& trace)
+    : graph(*trace.memory, allocator_memory(trace)), reachability(find_reachability(graph))
+{
+}
+
+std::vector<BlockFact> facts_of(const MemoryFacts& memory, std::span<const LiveBlock> blocks)
+{
+    const PointerGraph& graph = memory.graph;
+    const Reachability& reachability = memory.reachability;
+    std::vector<BlockFact> by_number(graph.blocks().size());
+    for (BlockNumber block = 0; block < by_number.size(); ++block) {
+        by_number[block].block_class = reachability.classes[block];
+        if (reachability.leaders[block] == kNoBlock) continue;
+        BlockFact& leader = by_number[reachability.leaders[block]];
+        ++leader.below_blocks;
+        leader.below_bytes += graph.live(block).bytes;
+    }
+    std::vector<BlockFact> facts(blocks.size());
+    for (size_t i = 0; i < blocks.size(); ++i)
+        if (const BlockNumber number = graph.find(blocks[i]); number != kNoBlock) facts[i] = by_number[number];
+    return facts;
+}
+
+} // namespace leak::analyzer
