@@ -27,6 +27,7 @@ void add_timeline_command(CLI::App& app, int& status);
 void add_info_command(CLI::App& app, int& status);
 void add_dump_command(CLI::App& app, int& status);
 void add_mark_command(CLI::App& app, int& status);
+void add_snapshot_command(CLI::App& app, int& status);
 
 // Takes the program and its arguments off the end of `arguments` (without the name of this process) when they are those
 // of `run`: the parser must not look at them, as it would take "--" and option-like words for its own.

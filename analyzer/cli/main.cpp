@@ -23,6 +23,7 @@ constexpr const char* kExamples = R"(Examples:
   leakan info leak.server.4711.zst         what is in a trace, and whether symbols were found
   leakan dump leak.server.4711.zst         every event as a line of text
   leakan mark 4711 'load stop'             a named moment in the trace of a running process
+  leakan snapshot 4711                     what a running process can still reach, for its reports
 
 leakan COMMAND --help lists the options of a command; man leakan explains them.)";
 
@@ -44,6 +45,7 @@ int run(int argc, char** argv)
     leak::analyzer::add_info_command(app, status);
     leak::analyzer::add_dump_command(app, status);
     leak::analyzer::add_mark_command(app, status);
+    leak::analyzer::add_snapshot_command(app, status);
     std::vector<std::string> arguments(argv + 1, argv + argc);
     program = leak::analyzer::take_program(app, arguments);
     std::ranges::reverse(arguments); // as the parser wants them

@@ -3,7 +3,7 @@
 #include "analyzer/decode/file_header.hpp"
 #include "analyzer/decode/file_reader.hpp"
 #include "analyzer/decode/journal.hpp"
-#include "analyzer/decode/process_state.hpp"
+#include "analyzer/decode/running_here.hpp"
 #include "analyzer/user_error.hpp"
 #include "format/journal.hpp"
 
@@ -66,21 +66,6 @@ void check_text(std::string_view text)
                         " bytes, this one has " + std::to_string(text.size()) + "; give it a shorter one");
 }
 
-void check_process(const FileReader& file, const format::FileHeader& header)
-{
-    const auto refuse = [&](const std::string& why) {
-        throw UserError(file.path(), format::kFileHeaderOffset, "the trace can't be marked: " + why);
-    };
-    const std::string process = "its process " + std::to_string(header.pid);
-    if (!written_on_this_boot(header))
-        refuse("it is of another machine, or from before this one was started; mark a process that runs here");
-    if (header.end_state == format::EndState::exec)
-        refuse(process + " has become another program, which has a trace of its own if it is traced; give the number "
-                         "of the process instead of the trace");
-    if (!still_running(header))
-        refuse(process + " has ended; where it runs in another PID namespace (a container), run leakan there");
-}
-
 // Where the next record goes, and where the room ends; offsets in the file.
 struct Room {
     uint64_t begin = 0;
@@ -141,7 +126,7 @@ void write_mark(const std::filesystem::path& trace, std::string_view text)
     check_text(text);
     const FileReader file(trace);
     const format::FileHeader header = read_file_header(file);
-    check_process(file, header);
+    check_running_here(file, header, "the trace can't be marked");
     const LockedFile locked(file);
     // Beyond this point nobody else adds marks.
 

@@ -88,6 +88,25 @@ const SnapshotArea* MemoryImage::area_at(uint64_t address) const
     return address - area.address < area.bytes ? &area : nullptr;
 }
 
+std::string_view words_of(format::SnapshotFailure failure)
+{
+    switch (failure) {
+    case format::SnapshotFailure::none:
+        break;
+    case format::SnapshotFailure::off:
+        return "LEAK_SNAPSHOT=off switches them off";
+    case format::SnapshotFailure::no_room:
+        return "the ring or the disk had no room for it; set a larger LEAK_RING";
+    case format::SnapshotFailure::no_memory:
+        return "there was no memory, or no process, to be had for a copy of the program; see to its limits";
+    case format::SnapshotFailure::killed:
+        return "the copy of the program was killed, or took too long";
+    case format::SnapshotFailure::stopped:
+        return "recording was switched off";
+    }
+    return "";
+}
+
 std::optional<format::StateRef> snapshot_ref(const format::FileHeader& header)
 {
     const bool is_known = format::file_header_bytes(header.version_major, header.version_minor) == sizeof header;

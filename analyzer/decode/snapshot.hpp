@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 namespace leak::analyzer {
@@ -46,6 +47,9 @@ struct MemoryImage {
     // The area that holds the address; nullptr: none.
     [[nodiscard]] const format::SnapshotArea* area_at(uint64_t address) const;
 };
+
+// Why there is none, and what to do; empty for SnapshotFailure::none and what a newer version says.
+[[nodiscard]] std::string_view words_of(format::SnapshotFailure failure);
 
 // The one of the header's references that holds; nothing where there is no snapshot.
 [[nodiscard]] std::optional<format::StateRef> snapshot_ref(const format::FileHeader& header);

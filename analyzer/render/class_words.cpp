@@ -33,25 +33,6 @@ std::string_view name_of(format::SnapshotReason reason)
     return static_cast<size_t>(reason) < std::size(names) ? names[static_cast<size_t>(reason)] : "unknown";
 }
 
-std::string_view failure_words(format::SnapshotFailure failure)
-{
-    switch (failure) {
-    case format::SnapshotFailure::none:
-        break;
-    case format::SnapshotFailure::off:
-        return "LEAK_SNAPSHOT=off";
-    case format::SnapshotFailure::no_room:
-        return "the ring or the disk had no room for it";
-    case format::SnapshotFailure::no_memory:
-        return "there was no memory, or no process, to be had for a copy of the program";
-    case format::SnapshotFailure::killed:
-        return "the copy of the program was killed, or took too long";
-    case format::SnapshotFailure::stopped:
-        return "recording was switched off";
-    }
-    return "";
-}
-
 std::string class_words(const Site& site)
 {
     std::string words;
@@ -88,7 +69,7 @@ std::vector<std::string> snapshot_limits(const LeakReport& report)
     if (report.unfreed.blocks == 0) return words;
     const uint64_t unknown = report.unfreed.class_blocks[index(BlockClass::unknown)];
     if (!report.snapshot) {
-        const std::string_view why = failure_words(report.info.snapshot_failure);
+        const std::string_view why = words_of(report.info.snapshot_failure);
         words.push_back("What of it the program could still reach is not known: there is no snapshot of its memory" +
                         (why.empty() ? std::string(".") : " (" + std::string(why) + ")."));
         return words;

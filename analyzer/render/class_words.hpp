@@ -13,10 +13,8 @@ namespace leak::analyzer {
 
 [[nodiscard]] std::string_view name_of(BlockClass block_class);        // "unreachable", "interior_only", ...
 [[nodiscard]] std::string_view name_of(format::SnapshotReason reason); // "exit", "mark", ...
-[[nodiscard]] std::string_view
-failure_words(format::SnapshotFailure failure); // why there is none; empty: it is not known
 
-// "unreachable (+ 88.0 MiB in 12 blocks below them)", "3 unreachable, 2 reachable"; empty where nothing is known.
+// "unreachable (+ 88.0 MiB in 12 blocks below)", "3 unreachable, 2 reachable"; empty where nothing is known.
 [[nodiscard]] std::string class_words(const Site& site);
 
 // ", 1.10 MiB of it unreachable": behind the bytes that are unfreed. Empty where nothing is known.
