@@ -1,6 +1,7 @@
 #include "preload/own_thread.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 #include "preload/tracer.hpp"
 
 #include <sched.h>
@@ -69,7 +70,7 @@ bool start_own_thread(void (*main)(), bool is_writer) noexcept
     // Our thread-local block must lie in the piece of storage that the thread is given.
     const auto below = thread_pointer() - reinterpret_cast<char*>(&t_local);
     if (below <= 0 || static_cast<size_t>(below) > kBelowBytes) return false;
-    auto* memory = static_cast<char*>(os::map_memory(kMemoryBytes));
+    auto* memory = static_cast<char*>(map_own(kMemoryBytes));
     if (memory == nullptr) return false;
     os::forbid(memory, kPageBytes);
     char* const pointer = memory + kStackBytes + kBelowBytes;
@@ -89,7 +90,7 @@ bool start_own_thread(void (*main)(), bool is_writer) noexcept
     const bool has_parent = !g_tracer.is_adrift();
     const long result = has_parent ? leak_clone(flags, memory + kStackBytes, pointer, main) : -ECHILD;
     if (result > 0) return true;
-    os::unmap(memory, kMemoryBytes);
+    unmap_own(memory, kMemoryBytes);
     return false;
 }
 
