@@ -4,6 +4,7 @@
 #include "preload/own_memory.hpp"
 #include "preload/tracer.hpp"
 
+#include <atomic>
 #include <sched.h>
 
 // leak_clone(flags, stack_top, thread_pointer, function): clone(2) whose child calls function() on the new stack.
@@ -39,6 +40,8 @@ namespace leak::preload {
 extern "C" long leak_clone(unsigned long flags, void* stack_top, void* thread_pointer, void (*function)()) noexcept;
 
 namespace {
+
+constinit std::atomic<uint32_t> g_own_tids[8]{}; // 0: none
 
 constexpr size_t kStackBytes = 128 * 1024;
 constexpr size_t kBelowBytes = 64 * 1024; // of thread-local storage below the thread pointer
@@ -96,10 +99,26 @@ bool start_own_thread(void (*main)(), bool is_writer) noexcept
 
 void settle_own_thread() noexcept
 {
+    for (auto& place : g_own_tids) {
+        uint32_t unused = 0;
+        if (place.compare_exchange_strong(unused, os::tid(), std::memory_order_relaxed)) break;
+    }
     os::call(SYS_prctl, PR_SET_NAME, os::word("libleak"));
     // Not to take a core from the host's threads whenever it is woken: only its share of time.
     const sched_param no_priority{};
     os::call(SYS_sched_setscheduler, 0, SCHED_BATCH, os::word(&no_priority));
+}
+
+bool is_own_thread(uint32_t tid) noexcept
+{
+    for (const auto& place : g_own_tids)
+        if (place.load(std::memory_order_relaxed) == tid) return true;
+    return false;
+}
+
+void forget_own_threads() noexcept
+{
+    for (auto& place : g_own_tids) place.store(0, std::memory_order_relaxed);
 }
 
 } // namespace leak::preload

@@ -4,8 +4,8 @@
 
 namespace leak::preload {
 
-using format::PartHeader;
 using format::kSlotBytes;
+using format::PartHeader;
 
 bool PartWriter::begin(int zstd_level) noexcept
 {

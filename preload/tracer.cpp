@@ -302,6 +302,7 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
     if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
         slot = file.add_slot(kind, owner_tid, fd);
     if (slot || kind == format::SlotKind::samples) return slot; // a trace without samples is one
+    if (kind == format::SlotKind::snapshot) return slot;        // and so is one without snapshots
     if (file.was_cut()) {
         lose_cut_file();
         return {};

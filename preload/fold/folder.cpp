@@ -1,9 +1,9 @@
 #include "preload/fold/folder.hpp"
 
 #include "format/checksum.hpp"
-#include "preload/part_writer.hpp"
 #include "preload/fold/fold_input.hpp"
 #include "preload/fold/fold_state.hpp"
+#include "preload/part_writer.hpp"
 #include "preload/tracer.hpp"
 
 #include <algorithm>
