@@ -301,6 +301,10 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
     Slot slot = file.add_slot(kind, owner_tid, fd);
     if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
         slot = file.add_slot(kind, owner_tid, fd);
+    // Before tracing ends for want of room, the last snapshot does.
+    const bool is_needed = kind != format::SlotKind::samples && kind != format::SlotKind::snapshot &&
+                           kind != format::SlotKind::raw_events && !folder.is_folding();
+    if (!slot && file.is_full() && is_needed && snapshots.give_up_last()) slot = file.add_slot(kind, owner_tid, fd);
     if (slot || kind == format::SlotKind::samples) return slot; // a trace without samples is one
     if (kind == format::SlotKind::snapshot) return slot;        // and so is one without snapshots
     if (file.was_cut()) {

@@ -232,7 +232,10 @@ Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
 Slot Folder::give_slot(void* folder) noexcept
 {
     const int fd = t_local.is_writer ? g_tracer.writer.descriptor() : -1;
-    const Slot slot = g_tracer.file.add_slot(SlotKind::carried, 0, fd);
+    Slot slot = g_tracer.file.add_slot(SlotKind::carried, 0, fd);
+    // What is live matters more than where pointers lay.
+    if (!slot && g_tracer.file.is_full() && g_tracer.snapshots.give_up_last())
+        slot = g_tracer.file.add_slot(SlotKind::carried, 0, fd);
     // Whose it is: slots of a state that was not finished are free again.
     const uint64_t number = static_cast<Folder*>(folder)->last_number_;
     if (slot) g_tracer.file.ring().note_events(slot.index, number, number);

@@ -330,6 +330,23 @@ void Snapshots::free_slots_but(uint64_t number) noexcept
             ring.free(i);
 }
 
+bool Snapshots::give_up_last() noexcept
+{
+    Step step = Step::idle;
+    // Whoever takes one may be waiting for this very slot.
+    if (!step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) return false;
+    const bool has_any = number_ != 0 && g_tracer.file.ring().count(format::SlotKind::snapshot) != 0;
+    if (has_any) {
+        constexpr uint32_t kNone = 2;
+        std::atomic_ref(g_tracer.file.header().snapshot_index).store(kNone, std::memory_order_release);
+        number_ = 0;
+        free_slots_but(0);
+    }
+    step_.store(Step::idle, std::memory_order_release);
+    os::futex_wake(reinterpret_cast<uint32_t*>(&step_), INT32_MAX);
+    return has_any;
+}
+
 void Snapshots::reset() noexcept
 {
     if (mailbox_ != nullptr) unmap_own(mailbox_, sizeof(Mailbox)); // the parent uses it

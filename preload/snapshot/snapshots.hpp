@@ -29,6 +29,10 @@ public:
     [[nodiscard]] long milliseconds_to_next() const noexcept;
     [[nodiscard]] uint32_t seen() const noexcept { return seen_; }
 
+    // The ring has no other room: the snapshot that holds gives its slots back. Whoever extends the file. False: there
+    // is none, or it is about to be replaced.
+    [[nodiscard]] bool give_up_last() noexcept;
+
     // In a forked child: at once, and when no hook is using it.
     void leave_parent() noexcept { step_.store(Step::idle, std::memory_order_relaxed); }
     void reset() noexcept;
