@@ -2,6 +2,7 @@
 
 #include "format/sampling.hpp"
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 #include "preload/thread_local.hpp"
 
 namespace leak::preload {
@@ -111,7 +112,7 @@ bool BlockSampling::grow(uint32_t tables) noexcept
     const Locked locked(growth_lock_);
     if (tables_.load(std::memory_order_relaxed) != tables) return true;
     if (tables == kMostTables) return false;
-    table_[tables] = static_cast<Line*>(os::map_memory(lines_of(tables) * sizeof(Line)));
+    table_[tables] = static_cast<Line*>(map_own(lines_of(tables) * sizeof(Line)));
     if (table_[tables] == nullptr) return false;
     tables_.store(tables + 1, std::memory_order_release);
     return true;

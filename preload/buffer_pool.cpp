@@ -1,6 +1,7 @@
 #include "preload/buffer_pool.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 namespace leak::preload {
 
@@ -20,7 +21,7 @@ RawBuffer* BufferPool::pop(RawBuffer*& list) noexcept
 bool BufferPool::adopt(std::byte* first, const std::byte* end) noexcept
 {
     const Locked locked(lock_);
-    if (buffers_ == nullptr) buffers_ = static_cast<RawBuffer*>(os::map_memory(kMost * sizeof(RawBuffer)));
+    if (buffers_ == nullptr) buffers_ = static_cast<RawBuffer*>(map_own(kMost * sizeof(RawBuffer)));
     if (buffers_ == nullptr) return false;
     for (std::byte* at = first; at < end;) {
         auto* header = reinterpret_cast<format::RawBufferHeader*>(at);

@@ -2,6 +2,7 @@
 
 #include "preload/cfi_program.hpp"
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -62,11 +63,11 @@ bool DebugFrame::read_section(int fd, std::span<const std::byte> first_page, std
     Elf64_Shdr header;
     if (!is_file_of(fd, first_page) || !find_section(fd, header)) return false;
     if ((header.sh_flags & SHF_COMPRESSED) != 0 || header.sh_size == 0 || header.sh_size > kMostBytes) return false;
-    auto* const memory = static_cast<uint8_t*>(os::map_memory(header.sh_size));
+    auto* const memory = static_cast<uint8_t*>(map_own(header.sh_size));
     if (memory == nullptr) return false;
     section = {memory, header.sh_size};
     if (read_at(fd, std::as_writable_bytes(section), header.sh_offset)) return true;
-    os::unmap(memory, header.sh_size);
+    unmap_own(memory, header.sh_size);
     return false;
 }
 
@@ -77,14 +78,14 @@ void DebugFrame::load(const char* path, std::span<const std::byte> first_page) n
     std::span<uint8_t> section;
     const bool is_read = read_section(fd, first_page, section);
     os::close(fd);
-    if (is_read && !index(section)) os::unmap(section.data(), section.size());
+    if (is_read && !index(section)) unmap_own(section.data(), section.size());
 }
 
 void DebugFrame::unload() noexcept
 {
     if (functions_.empty()) return;
-    os::unmap(functions_.data(), functions_.size_bytes());
-    os::unmap(const_cast<uint8_t*>(section_.data()), section_.size());
+    unmap_own(functions_.data(), functions_.size_bytes());
+    unmap_own(const_cast<uint8_t*>(section_.data()), section_.size());
     section_ = {};
     functions_ = {};
 }
@@ -107,7 +108,7 @@ bool DebugFrame::index(std::span<const uint8_t> section) noexcept
     section_ = section;
     size_t count = 0;
     for_each([&count](const Function&) { ++count; });
-    auto* const memory = count == 0 ? nullptr : static_cast<Function*>(os::map_memory(count * sizeof(Function)));
+    auto* const memory = count == 0 ? nullptr : static_cast<Function*>(map_own(count * sizeof(Function)));
     if (memory == nullptr) {
         section_ = {};
         return false;

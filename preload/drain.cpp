@@ -1,6 +1,7 @@
 #include "preload/drain.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 #include "preload/tracer.hpp"
 
 namespace leak::preload {
@@ -40,7 +41,7 @@ bool Drain::prepare() noexcept
     const int level = g_tracer.settings.zstd_level;
     if (memory_ == nullptr) {
         memory_bytes_ = format::ChunkCompressor::memory_bytes(level);
-        memory_ = static_cast<std::byte*>(os::map_memory(memory_bytes_));
+        memory_ = static_cast<std::byte*>(map_own(memory_bytes_));
     }
     ready_ = memory_ != nullptr && compressor_.init({memory_, memory_bytes_}, level);
     return ready_;

@@ -112,10 +112,10 @@ allocate(EventKind kind, size_t bytes, std::align_val_t alignment, HookFrame hoo
         return record_allocation(kind, block, bytes, hook, log2_of(alignment));
     }
     if (mode == NewMode::transparent) return forward();
-    t_local.recorded = nullptr;
+    t_local.recorded = 0;
     void* block = forward();
     if (block == nullptr) return nullptr;
-    if (t_local.recorded != block) return record_allocation(kind, block, bytes, hook, log2_of(alignment));
+    if (t_local.recorded != hidden(block)) return record_allocation(kind, block, bytes, hook, log2_of(alignment));
     if (t_local.recorded_kind != kind) // it called malloc, which has recorded the block
         make_new_transparent(family_of(kind));
     return block;
@@ -126,12 +126,12 @@ template <typename Forward>
 {
     if (block == nullptr || bootstrap_owns(block)) return;
     const NewMode mode = new_mode(family_of(kind));
-    if (mode == NewMode::transparent || t_local.releasing == block) return forward();
+    if (mode == NewMode::transparent || t_local.releasing == hidden(block)) return forward();
     record_release(kind, block);
     if (mode == NewMode::plain) return real().free(block);
-    t_local.releasing = block;
+    t_local.releasing = hidden(block);
     forward();
-    t_local.releasing = nullptr;
+    t_local.releasing = 0;
 }
 
 constexpr std::align_val_t kDefault{0};

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 using namespace leak::preload;
+using leak::format::SnapshotReason;
 
 extern char** environ;
 
@@ -23,6 +24,7 @@ __attribute__((constructor(101))) void on_load(int, char**, char** environment)
 template <typename Exec> int replaced(const char* path, Exec exec) noexcept
 {
     g_tracer.before_exec(path);
+    g_tracer.snapshots.take_here(SnapshotReason::exec);
     const int result = exec();
     g_tracer.after_failed_exec();
     return result;
@@ -103,14 +105,14 @@ LEAK_EXPORT int execle(const char* path, const char* first, ...) noexcept
 
 LEAK_EXPORT void _exit(int status)
 {
-    g_tracer.on_fast_exit(status);
+    if (g_tracer.on_fast_exit(status)) g_tracer.snapshots.take_here(SnapshotReason::fast_exit);
     real()._exit(status);
     __builtin_unreachable();
 }
 
 LEAK_EXPORT void _Exit(int status) noexcept
 {
-    g_tracer.on_fast_exit(status);
+    if (g_tracer.on_fast_exit(status)) g_tracer.snapshots.take_here(SnapshotReason::fast_exit);
     real()._exit(status);
     __builtin_unreachable();
 }

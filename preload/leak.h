@@ -35,6 +35,8 @@ LEAK_DECLARE(libleak_start, void)
 LEAK_DECLARE(libleak_stop, void)
 LEAK_DECLARE(libleak_alloc, const void* block, size_t bytes)
 LEAK_DECLARE(libleak_free, const void* block)
+LEAK_DECLARE(libleak_root, const void* address, size_t bytes)
+LEAK_DECLARE(libleak_unroot, const void* address)
 
 /* Puts a named mark at this moment into the trace, e.g. leak_mark("load stop"). At most 1,000 bytes are kept. */
 static inline void leak_mark(const char* text)
@@ -65,6 +67,19 @@ static inline void leak_alloc(const void* block, size_t bytes)
 static inline void leak_free(const void* block)
 {
     LEAK_CALL(libleak_free, (const void*), block);
+}
+
+/* Says that pointers lie in this memory, which is not the program's own heap or data: in memory that is shared with
+ * other processes, or mapped from a file. What they point to can be reached. At most 1,024 stretches. */
+static inline void leak_root(const void* address, size_t bytes)
+{
+    LEAK_CALL(libleak_root, (const void*, size_t), address, bytes);
+}
+
+/* The opposite, for an address that leak_root() was given. */
+static inline void leak_unroot(const void* address)
+{
+    LEAK_CALL(libleak_unroot, (const void*), address);
 }
 
 #ifdef __cplusplus

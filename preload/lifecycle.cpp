@@ -1,6 +1,7 @@
 // How tracing follows the life of the host: load, threads, fork, exec, dlclose, exit.
 #include "preload/message.hpp"
 #include "preload/os.hpp"
+#include "preload/own_thread.hpp"
 #include "preload/tracer.hpp"
 
 #include <cstdlib>
@@ -37,7 +38,12 @@ void Tracer::on_load(char** environment) noexcept
     if (!settings.children) disown_children(environment);
     const InTracer in_tracer;
     pthread_atfork([] { g_tracer.before_fork(); }, nullptr, [] { g_tracer.after_fork_in_child(); });
-    ::on_exit([](int status, void*) { g_tracer.on_exit(status); }, nullptr);
+    ::on_exit(
+        [](int status, void*) {
+            if (g_tracer.on_exit(status)) g_tracer.snapshots.take_here(format::SnapshotReason::exit);
+        },
+        nullptr);
+    ::at_quick_exit([] { g_tracer.snapshots.take_here(format::SnapshotReason::fast_exit); });
     // The loader's lock is ours already: it is running constructors.
     ::dl_iterate_phdr(
         [](dl_phdr_info* info, size_t, void*) {
@@ -64,9 +70,9 @@ void Tracer::set_end(format::EndState end, int status) noexcept
     std::atomic_ref(header.end_state).store(end, std::memory_order_release);
 }
 
-void Tracer::on_exit(int status) noexcept
+bool Tracer::on_exit(int status) noexcept
 {
-    if (!file.exists() || !is_this_process()) return;
+    if (!file.exists() || !is_this_process()) return false;
     announce_limit();
     announce_failure(); // perhaps no hook has come by since
     sampler.take_last(true);
@@ -75,18 +81,20 @@ void Tracer::on_exit(int status) noexcept
         const Locked locked(state_lock);
         if (threads.event_count() < settings.min_events) {
             os::remove(file.path().c_str());
-            return;
+            return false;
         }
     }
     if (settings.verbose || standard_error_is_terminal()) say({"the trace is ", file.path().view()});
+    return true;
 }
 
-void Tracer::on_fast_exit(int status) noexcept
+bool Tracer::on_fast_exit(int status) noexcept
 {
     // exit() itself ends in _exit(): what it said holds.
-    if (!file.exists() || file.header().end_state == format::EndState::exit_started) return;
+    if (!file.exists() || file.header().end_state == format::EndState::exit_started) return false;
     if (is_this_process()) sampler.take_last(false);
     set_end(format::EndState::fast_exit, status);
+    return true;
 }
 
 void Tracer::before_exec(const char* path) noexcept
@@ -156,6 +164,7 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
     file.ring().unlock();
     writer.reset();
     sampler.unlock();
+    snapshots.leave_parent();
     sampling.unlock();
     // The event of each hook that was interrupted.
     lost_early_.fetch_add(t_local.level, std::memory_order_relaxed);
@@ -177,6 +186,8 @@ void Tracer::settle_as_child() noexcept
     drains.reset();
     folder.reset();
     sampler.reset();
+    snapshots.reset();
+    forget_own_threads();
     pcs.reset();
     closing_.store(0, std::memory_order_relaxed);
     if (!settings.children)

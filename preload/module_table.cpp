@@ -3,6 +3,7 @@
 #include "preload/journal.hpp"
 #include "preload/os.hpp"
 #include "preload/output_path.hpp"
+#include "preload/own_memory.hpp"
 
 #include <cstring>
 #include <dlfcn.h>
@@ -138,7 +139,7 @@ void ModuleTable::look_again() noexcept
 
 LoadedModule* ModuleTable::enter(const dl_find_object& found) noexcept
 {
-    if (modules_ == nullptr) modules_ = static_cast<LoadedModule*>(os::map_memory(kMost * sizeof(LoadedModule)));
+    if (modules_ == nullptr) modules_ = static_cast<LoadedModule*>(map_own(kMost * sizeof(LoadedModule)));
     if (modules_ == nullptr) return nullptr;
     uint32_t at = 0;
     while (at < count_ && modules_[at].map != nullptr) ++at;

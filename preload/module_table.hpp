@@ -43,6 +43,14 @@ public:
     // Writes all modules to the journal of a new trace.
     void write_all(Journal& journal) noexcept;
 
+    // Calls visit(index, begin, end) for each that is loaded. In a copy of the process, where nobody holds a lock: an
+    // entry that was being made may say anything.
+    template <typename Visit> void for_each(Visit&& visit) const noexcept
+    {
+        for (uint32_t i = 0; i < count_; ++i)
+            if (modules_[i].map != nullptr) visit(modules_[i].index, modules_[i].start, modules_[i].end);
+    }
+
     // Finds modules that are gone; calls forget(index) for each.
     template <typename Forget> void drop_unloaded(Forget&& forget) noexcept
     {

@@ -199,6 +199,12 @@ inline long read_file(const char* path, char* to, size_t bytes) noexcept
     return static_cast<uint32_t>(call(SYS_gettid));
 }
 
+// Of a process with one thread.
+[[noreturn]] inline void end_process() noexcept
+{
+    for (;;) call(SYS_exit_group, 0);
+}
+
 // How many processors the calling thread may run on.
 [[nodiscard]] inline uint32_t processors() noexcept
 {
@@ -238,6 +244,17 @@ inline void futex_wait(const uint32_t* word_at, uint32_t expected, long millisec
 inline void futex_wake(const uint32_t* word_at, int threads) noexcept
 {
     call(SYS_futex, word(word_at), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, threads);
+}
+
+// The same for words in memory that processes share. -EFAULT: the file that it is of was cut.
+inline long shared_futex_wait(const uint32_t* word_at, uint32_t expected, long milliseconds) noexcept
+{
+    const struct timespec limit{milliseconds / 1000, milliseconds % 1000 * 1'000'000};
+    return call(SYS_futex, word(word_at), FUTEX_WAIT, expected, word(&limit));
+}
+inline void shared_futex_wake(const uint32_t* word_at, int threads) noexcept
+{
+    call(SYS_futex, word(word_at), FUTEX_WAKE, threads);
 }
 
 [[nodiscard]] constexpr uint64_t signal_set(int signal) noexcept

@@ -1,8 +1,10 @@
 #include "preload/own_thread.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 #include "preload/tracer.hpp"
 
+#include <atomic>
 #include <sched.h>
 
 // leak_clone(flags, stack_top, thread_pointer, function): clone(2) whose child calls function() on the new stack.
@@ -39,6 +41,8 @@ extern "C" long leak_clone(unsigned long flags, void* stack_top, void* thread_po
 
 namespace {
 
+constinit std::atomic<uint32_t> g_own_tids[8]{}; // 0: none
+
 constexpr size_t kStackBytes = 128 * 1024;
 constexpr size_t kBelowBytes = 64 * 1024; // of thread-local storage below the thread pointer
 constexpr size_t kAboveBytes = 4096;      // the thread control block
@@ -69,7 +73,7 @@ bool start_own_thread(void (*main)(), bool is_writer) noexcept
     // Our thread-local block must lie in the piece of storage that the thread is given.
     const auto below = thread_pointer() - reinterpret_cast<char*>(&t_local);
     if (below <= 0 || static_cast<size_t>(below) > kBelowBytes) return false;
-    auto* memory = static_cast<char*>(os::map_memory(kMemoryBytes));
+    auto* memory = static_cast<char*>(map_own(kMemoryBytes));
     if (memory == nullptr) return false;
     os::forbid(memory, kPageBytes);
     char* const pointer = memory + kStackBytes + kBelowBytes;
@@ -89,16 +93,32 @@ bool start_own_thread(void (*main)(), bool is_writer) noexcept
     const bool has_parent = !g_tracer.is_adrift();
     const long result = has_parent ? leak_clone(flags, memory + kStackBytes, pointer, main) : -ECHILD;
     if (result > 0) return true;
-    os::unmap(memory, kMemoryBytes);
+    unmap_own(memory, kMemoryBytes);
     return false;
 }
 
 void settle_own_thread() noexcept
 {
+    for (auto& place : g_own_tids) {
+        uint32_t unused = 0;
+        if (place.compare_exchange_strong(unused, os::tid(), std::memory_order_relaxed)) break;
+    }
     os::call(SYS_prctl, PR_SET_NAME, os::word("libleak"));
     // Not to take a core from the host's threads whenever it is woken: only its share of time.
     const sched_param no_priority{};
     os::call(SYS_sched_setscheduler, 0, SCHED_BATCH, os::word(&no_priority));
+}
+
+bool is_own_thread(uint32_t tid) noexcept
+{
+    for (const auto& place : g_own_tids)
+        if (place.load(std::memory_order_relaxed) == tid) return true;
+    return false;
+}
+
+void forget_own_threads() noexcept
+{
+    for (auto& place : g_own_tids) place.store(0, std::memory_order_relaxed);
 }
 
 } // namespace leak::preload

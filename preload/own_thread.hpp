@@ -5,6 +5,8 @@
 // forked child they are gone.
 #pragma once
 
+#include <cstdint>
+
 namespace leak::preload {
 
 // Starts a thread that runs main(), which must not return. is_writer: ThreadLocal::is_writer. False: none could be
@@ -13,5 +15,10 @@ namespace leak::preload {
 
 // For such a thread, first: its name and its place among the others.
 void settle_own_thread() noexcept;
+
+// Whether a thread of this process is one of ours that has settled.
+[[nodiscard]] bool is_own_thread(uint32_t tid) noexcept;
+// In a forked child.
+void forget_own_threads() noexcept;
 
 } // namespace leak::preload

@@ -1,6 +1,7 @@
 #include "preload/pc_table.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 #include <bit>
 
@@ -54,7 +55,7 @@ bool PcTable::grow() noexcept
 {
     Table* old = table_.load(std::memory_order_relaxed);
     const uint64_t places = old == nullptr ? uint64_t{1} << kFirstPlacesLog2 : old->places * 2;
-    auto* table = static_cast<Table*>(os::map_memory(bytes_of(places)));
+    auto* table = static_cast<Table*>(map_own(bytes_of(places)));
     if (table == nullptr) return false;
     table->places = places;
     table->shift = static_cast<uint64_t>(std::countl_zero(places)) + 1;
@@ -96,7 +97,7 @@ void PcTable::forget_module(uint32_t module_index) noexcept
 void PcTable::reset() noexcept
 {
     Table* table = table_.load(std::memory_order_relaxed);
-    if (table != nullptr) os::unmap(table, bytes_of(table->places));
+    if (table != nullptr) unmap_own(table, bytes_of(table->places));
     table_.store(nullptr, std::memory_order_relaxed);
     filled_ = 0;
     frame_ = nullptr;

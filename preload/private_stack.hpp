@@ -3,6 +3,7 @@
 #pragma once
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 namespace leak::preload {
 
@@ -14,14 +15,14 @@ public:
     [[nodiscard]] bool map() noexcept
     {
         if (base_ != nullptr) return true;
-        base_ = static_cast<char*>(os::map_memory(kPrivateStackBytes));
+        base_ = static_cast<char*>(map_own(kPrivateStackBytes));
         if (base_ == nullptr) return false;
         os::forbid(base_, kPageBytes);
         return true;
     }
     void unmap() noexcept
     {
-        if (base_ != nullptr) os::unmap(base_, kPrivateStackBytes);
+        if (base_ != nullptr) unmap_own(base_, kPrivateStackBytes);
         base_ = nullptr;
     }
     [[nodiscard]] void* top() const noexcept { return base_ + kPrivateStackBytes; }

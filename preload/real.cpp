@@ -175,6 +175,12 @@ size_t bootstrap_size(const void* block) noexcept
     return bytes;
 }
 
+std::span<const char> bootstrap_arena() noexcept
+{
+    const size_t used = g_arena_used.load(std::memory_order_relaxed);
+    return {g_arena, used < kArenaBytes ? used : kArenaBytes};
+}
+
 NewMode new_mode(NewFamily family) noexcept
 {
     static_cast<void>(real());

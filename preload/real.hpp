@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <link.h>
 #include <pthread.h>
+#include <span>
 #include <sys/types.h>
 
 namespace leak::preload {
@@ -75,6 +76,8 @@ extern constinit std::atomic<bool> g_real_is_resolved;
 // Blocks that were given out while dlsym was looking for the real functions; they are never given back.
 [[nodiscard]] bool bootstrap_owns(const void* block) noexcept;
 [[nodiscard]] size_t bootstrap_size(const void* block) noexcept;
+// The part of the arena that is in use.
+[[nodiscard]] std::span<const char> bootstrap_arena() noexcept;
 
 // What operator new and delete are in this process, form by form: an allocator may define some and leave others.
 enum class NewMode : unsigned char {

@@ -284,7 +284,7 @@ record(EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t 
 void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hook, uint8_t alignment_log2) noexcept
 {
     if (!wanted()) return block;
-    t_local.recorded = block;
+    t_local.recorded = hidden(block);
     t_local.recorded_kind = kind;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
     record<true, true>(kind, g_tracer.clock.now(), number(block), bytes, alignment_log2, hook);

@@ -79,7 +79,7 @@ void add_faults(SampleRecord& sample) noexcept
 
 void Sampler::start() noexcept
 {
-    if (g_tracer.settings.tick_ms == 0) return;
+    if (g_tracer.settings.tick_ms == 0 && !g_tracer.settings.snapshots) return;
     interval_ns_.store(first_interval_ns(), std::memory_order_relaxed);
     has_thread_.store(true, std::memory_order_relaxed);
     if (!start_own_thread(&Sampler::main, false)) has_thread_.store(false, std::memory_order_relaxed);
@@ -94,16 +94,39 @@ void Sampler::run() noexcept
 {
     settle_own_thread();
     for (;;) {
-        ask_limits_if_due();
+        const bool is_due = g_tracer.settings.tick_ms != 0 && now_ns() >= next_ns_.load(std::memory_order_relaxed);
+        if (is_due) ask_limits_if_due();
         os::allow_signal(SIGBUS); // or a fault in the slot kills the process
-        if (!is_single_threaded())
-            take(true);
-        else if (wanted_.exchange(true, std::memory_order_relaxed))
-            take(false); // the host's thread did not come by
+        if (is_due) sample_on_thread();
+        g_tracer.snapshots.work();
         os::block_signal(SIGBUS);
-        const uint64_t interval_ns = interval_ns_.load(std::memory_order_relaxed);
-        os::futex_wait(&never_, 0, static_cast<long>(interval_ns / 1'000'000 + 1));
+        rest();
     }
+}
+
+void Sampler::sample_on_thread() noexcept
+{
+    if (!is_single_threaded())
+        take(true);
+    else if (wanted_.exchange(true, std::memory_order_relaxed))
+        take(false); // the host's thread did not come by
+    next_ns_.store(now_ns() + interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+// Until the next sample or snapshot is due, or somebody asks for one.
+void Sampler::rest() noexcept
+{
+    long milliseconds = g_tracer.snapshots.milliseconds_to_next();
+    if (g_tracer.settings.tick_ms != 0) {
+        const uint64_t now = now_ns();
+        const uint64_t next = next_ns_.load(std::memory_order_relaxed);
+        const long to_sample = next <= now ? 1 : static_cast<long>((next - now) / 1'000'000 + 1);
+        if (to_sample < milliseconds) milliseconds = to_sample;
+    }
+    const uint32_t* const word = &g_tracer.file.header().snapshot_wanted;
+    const long result = os::shared_futex_wait(word, g_tracer.snapshots.seen(), milliseconds);
+    constexpr long kMostMilliseconds = 1000; // the file was cut: nobody can wake us
+    if (result == -EFAULT) os::sleep_ms(milliseconds < kMostMilliseconds ? milliseconds : kMostMilliseconds);
 }
 
 bool Sampler::is_due() const noexcept

@@ -21,6 +21,8 @@ public:
     void start() noexcept;
 
     // On a host thread that holds no lock and is in no signal handler's event.
+    [[nodiscard]] bool has_thread() const noexcept { return has_thread_.load(std::memory_order_relaxed); }
+
     void pass_by() noexcept
     {
         if (wanted_.load(std::memory_order_relaxed) || is_due()) take_on_host();
@@ -37,6 +39,8 @@ private:
 
     static void main() noexcept;
     void run() noexcept;
+    void sample_on_thread() noexcept;
+    void rest() noexcept;
     [[nodiscard]] bool is_due() const noexcept;
     void take_on_host() noexcept;
     void take(bool ask_allocator) noexcept;
@@ -61,10 +65,9 @@ private:
     uint32_t rounds_ = 0; // of asking for samples
 
     std::atomic<uint64_t> interval_ns_{0};
-    std::atomic<uint64_t> next_ns_{0}; // CLOCK_MONOTONIC; where there is no thread
+    std::atomic<uint64_t> next_ns_{0}; // CLOCK_MONOTONIC
     std::atomic<bool> has_thread_{false};
     std::atomic<bool> wanted_{false}; // the thread wants the host's only thread to take one
-    uint32_t never_ = 0;              // a futex that nobody wakes: to wait
 };
 
 } // namespace leak::preload

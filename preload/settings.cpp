@@ -3,6 +3,7 @@
 #include "format/layout.hpp"
 #include "preload/message.hpp"
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 #include "preload/signal_name.hpp"
 
 namespace leak::preload {
@@ -14,7 +15,7 @@ constexpr size_t kMostEnvironmentBytes = size_t{8} * 1024 * 1024;
 // The whole environment, for the time of a visit.
 class Environment {
 public:
-    Environment() noexcept : bytes_(static_cast<char*>(os::map_memory(kMostEnvironmentBytes)))
+    Environment() noexcept : bytes_(static_cast<char*>(map_own(kMostEnvironmentBytes)))
     {
         if (bytes_ == nullptr) return;
         const long got = os::read_file("/proc/self/environ", bytes_, kMostEnvironmentBytes - 1);
@@ -22,7 +23,7 @@ public:
     }
     ~Environment()
     {
-        if (bytes_ != nullptr) os::unmap(bytes_, kMostEnvironmentBytes);
+        if (bytes_ != nullptr) unmap_own(bytes_, kMostEnvironmentBytes);
     }
     Environment(const Environment&) = delete;
     Environment& operator=(const Environment&) = delete;
@@ -93,6 +94,15 @@ private:
     return true;
 }
 
+[[nodiscard]] bool parse_snapshots(std::string_view text, Settings& settings) noexcept
+{
+    settings.snapshots = text != "off";
+    uint32_t milliseconds = 0;
+    if (text == "off" || text == "exit") return true;
+    settings.snapshot_ms = parse_milliseconds(text, milliseconds) ? milliseconds : 0;
+    return milliseconds != 0;
+}
+
 [[nodiscard]] bool parse_choice(std::string_view text, std::string_view yes, std::string_view no, bool& choice) noexcept
 {
     if (text != yes && text != no) return false;
@@ -153,6 +163,11 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
     } else if (name == "LEAK_TICK") {
         if (!parse_milliseconds(value, settings.tick_ms))
             return "0 or a number of seconds from 0.01 to 86400, such as 0.5; using 1";
+    } else if (name == "LEAK_SNAPSHOT") {
+        if (!parse_snapshots(value, settings)) return "off, exit or a number of seconds from 0.01 to 86400; using exit";
+    } else if (name == "LEAK_LARGE") {
+        if (!parse_size(value, number)) return "a size such as 64K; using 64K";
+        settings.large = number;
     } else if (name == "LEAK_UNWIND") {
         if (!parse_unwind_mode(value, settings.unwind)) return "auto, libunwind, fp or verify; using auto";
     } else if (name == "LEAK_ZSTD_LEVEL") {

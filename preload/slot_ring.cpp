@@ -2,6 +2,7 @@
 
 #include "format/event_rows.hpp"
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 namespace leak::preload {
 
@@ -15,7 +16,7 @@ bool SlotRing::begin(uint64_t bytes) noexcept
     for (uint32_t& count : counts_) count = 0;
     if (limit_ == 0) return true;
     capacity_ = limit_;
-    uses_ = static_cast<Use*>(os::map_memory(capacity_ * sizeof(Use)));
+    uses_ = static_cast<Use*>(map_own(capacity_ * sizeof(Use)));
     return uses_ != nullptr;
 }
 
@@ -116,7 +117,7 @@ bool SlotRing::may_have_events_before(uint32_t slot, uint64_t stamp) noexcept
 
 void SlotRing::reset() noexcept
 {
-    if (uses_ != nullptr) os::unmap(uses_, capacity_ * sizeof(Use));
+    if (uses_ != nullptr) unmap_own(uses_, capacity_ * sizeof(Use));
     uses_ = nullptr;
     limit_ = capacity_ = slots_ = free_ = 0;
 }

@@ -12,6 +12,13 @@ namespace leak::preload {
 
 struct ThreadState;
 
+// Addresses of the host's blocks are kept complemented here: this lies among the host's thread-local data, and a
+// snapshot, which looks for pointers there, must not find ours.
+[[nodiscard]] inline uint64_t hidden(const void* block) noexcept
+{
+    return ~reinterpret_cast<uint64_t>(block);
+}
+
 struct ThreadLocal {
     ThreadState* state;  // nullptr until the thread's first event
     uint32_t level;      // events being recorded on this thread: above 0 only inside our own code
@@ -22,11 +29,11 @@ struct ThreadLocal {
     bool is_own_thread; // one of ours (own_thread.hpp), which never runs a hook
     bool is_writer;     // the writer
 
-    const void* recorded; // the block of the thread's last recorded allocation
+    uint64_t recorded; // hidden(): the block of the thread's last recorded allocation
     format::EventKind recorded_kind;
     int64_t sampling_left;    // LEAK_SAMPLE: bytes to the next sample
     uint64_t sampling_random; // 0: not begun
-    const void* releasing;    // the block of which the release is recorded and now forwarded
+    uint64_t releasing;       // hidden(): the block of which the release is recorded and now forwarded
 };
 
 extern __thread ThreadLocal t_local __attribute__((tls_model("initial-exec")));

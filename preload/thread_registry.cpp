@@ -1,6 +1,7 @@
 #include "preload/thread_registry.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 #include "preload/tracer.hpp"
 
 #include <cstring>
@@ -46,11 +47,11 @@ uint64_t ThreadState::event_count() const noexcept
 
 ThreadState* ThreadRegistry::make() noexcept
 {
-    void* memory = os::map_memory(sizeof(ThreadState));
+    void* memory = map_own(sizeof(ThreadState));
     if (memory == nullptr) return nullptr;
     auto* state = new (memory) ThreadState; // memory is zero and stays untouched where the type does not set it
     if (state->streams[0].stack.map()) return state;
-    os::unmap(memory, sizeof(ThreadState));
+    unmap_own(memory, sizeof(ThreadState));
     return nullptr;
 }
 
@@ -101,7 +102,7 @@ uint64_t ThreadRegistry::event_count() const noexcept
 void ThreadRegistry::release(ThreadState& state) noexcept
 {
     for (Stream& stream : state.streams) stream.stack.unmap();
-    os::unmap(&state, sizeof state);
+    unmap_own(&state, sizeof state);
 }
 
 void ThreadRegistry::reset() noexcept

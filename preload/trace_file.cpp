@@ -3,6 +3,7 @@
 #include "format/checksum.hpp"
 #include "preload/os.hpp"
 #include "preload/output_path.hpp"
+#include "preload/own_memory.hpp"
 
 #include <atomic>
 #include <cstring>
@@ -130,7 +131,7 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
     if (spare_.load(std::memory_order_relaxed) == nullptr)
         if (auto* place = static_cast<std::byte*>(os::map_memory(kSlotBytes)); place != nullptr) keep_or_unmap(place);
     if (mapped_ == nullptr)
-        mapped_ = static_cast<std::atomic<uint64_t>*>(os::map_memory(kMostMapped * sizeof *mapped_));
+        mapped_ = static_cast<std::atomic<uint64_t>*>(map_own(kMostMapped * sizeof *mapped_));
     Slot first;
     if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd))) first = take_slot(fd, SlotKind::start, os::tid());
     std::byte* const slot = first.at;
@@ -172,6 +173,7 @@ void TraceFile::lay_out_first_slot(std::byte* slot, const Settings& settings, co
     header.latest_index = 2;
     header.carried_index = 2;
     header.snapshot_index = 2;
+    header.snapshot_failure = settings.snapshots ? format::SnapshotFailure::none : format::SnapshotFailure::off;
     header.sample_bytes = settings.sample;
     header.sample_check = ~settings.sample;
     header.slot_count = ring_.slots();
@@ -291,7 +293,7 @@ void TraceFile::recycle(std::byte* slot, const format::SlotHeader& header) noexc
     };
     store(slot, format::make_padding(kSlotBytes));
     store(slot + sizeof header, format::make_padding(kSlotBytes - sizeof header));
-    if (header.kind != SlotKind::events && header.kind != SlotKind::carried)
+    if (header.kind != SlotKind::events && header.kind != SlotKind::carried && header.kind != SlotKind::snapshot)
         std::memset(slot + sizeof header + sizeof(uint64_t), 0, kSlotBytes - sizeof header - sizeof(uint64_t));
     publish_frame(slot, header);
 }

@@ -5,6 +5,7 @@
 #include "preload/message.hpp"
 #include "preload/os.hpp"
 #include "preload/output_path.hpp"
+#include "preload/own_memory.hpp"
 
 #include <cstring>
 #include <pthread.h>
@@ -114,7 +115,7 @@ void Tracer::initialise() noexcept
     drains.init(os::processors());
     static_cast<void>(read_settings(settings));
     sampling.begin(settings.sample);
-    if (void* page = os::map_memory(kPageBytes); page != nullptr) {
+    if (void* page = map_own(kPageBytes); page != nullptr) {
         os::advise(page, kPageBytes, MADV_WIPEONFORK);
         control_ = static_cast<Control*>(page);
     }
@@ -157,7 +158,7 @@ void Tracer::write_first_records() noexcept
 {
     // The command line as the kernel has it; what a record can't hold is cut.
     constexpr size_t kMostBytes = 16 * 1024;
-    auto* text = static_cast<char*>(os::map_memory(kMostBytes));
+    auto* text = static_cast<char*>(map_own(kMostBytes));
     if (text != nullptr) {
         Path path;
         executable_path(path);
@@ -170,7 +171,7 @@ void Tracer::write_first_records() noexcept
         const long arguments = os::read_file("/proc/self/cmdline", text + used, kMostBytes - used);
         if (arguments > 0) used += static_cast<size_t>(arguments);
         journal.write(format::RecordType::process, {format::piece_of_text(text, used)});
-        os::unmap(text, kMostBytes);
+        unmap_own(text, kMostBytes);
     }
     if (parent_.trace_id != 0) {
         const format::ParentRecord record{parent_.trace_id, parent_.pid, 0};
@@ -300,7 +301,12 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
     Slot slot = file.add_slot(kind, owner_tid, fd);
     if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
         slot = file.add_slot(kind, owner_tid, fd);
+    // Before tracing ends for want of room, the last snapshot does.
+    const bool is_needed = kind != format::SlotKind::samples && kind != format::SlotKind::snapshot &&
+                           kind != format::SlotKind::raw_events && !folder.is_folding();
+    if (!slot && file.is_full() && is_needed && snapshots.give_up_last()) slot = file.add_slot(kind, owner_tid, fd);
     if (slot || kind == format::SlotKind::samples) return slot; // a trace without samples is one
+    if (kind == format::SlotKind::snapshot) return slot;        // and so is one without snapshots
     if (file.was_cut()) {
         lose_cut_file();
         return {};

@@ -14,6 +14,8 @@
 #include "preload/pc_table.hpp"
 #include "preload/sampler.hpp"
 #include "preload/settings.hpp"
+#include "preload/snapshot/root_table.hpp"
+#include "preload/snapshot/snapshots.hpp"
 #include "preload/thread_registry.hpp"
 #include "preload/trace_file.hpp"
 #include "preload/unwinder.hpp"
@@ -70,8 +72,9 @@ public:
 
     // -- the life of a process --
     void on_load(char** environment) noexcept; // our constructor: the rest of start-up that needs libc
-    void on_exit(int status) noexcept;         // exit() is running handlers
-    void on_fast_exit(int status) noexcept;    // _exit
+    // exit() is running handlers; _exit. False: there is no trace, or it is told.
+    [[nodiscard]] bool on_exit(int status) noexcept;
+    [[nodiscard]] bool on_fast_exit(int status) noexcept;
     void before_exec(const char* path) noexcept;
     void after_failed_exec() noexcept;
     void before_fork() noexcept;
@@ -159,6 +162,8 @@ public:
     Folder folder;
     Writer writer;
     Sampler sampler;
+    Snapshots snapshots;
+    RootTable roots;
     ThreadRegistry threads; // state lock
     Unwinder unwinder;
     Lock state_lock;

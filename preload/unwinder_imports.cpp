@@ -9,6 +9,7 @@
 #include "preload/unwinder.hpp"
 
 #include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -51,13 +52,13 @@ ssize_t say_nothing(int, const void*, size_t bytes) noexcept
 
 void* map(void*, size_t bytes, int, int, int, off_t) noexcept
 {
-    void* memory = os::map_memory(bytes); // libunwind maps nothing but private zero pages
+    void* memory = map_own(bytes); // libunwind maps nothing but private zero pages
     return memory != nullptr ? memory : MAP_FAILED;
 }
 
 int unmap(void* memory, size_t bytes) noexcept
 {
-    os::unmap(memory, bytes);
+    unmap_own(memory, bytes);
     return 0;
 }
 

@@ -39,6 +39,14 @@ bool Writer::ensure_running() noexcept
     return status_.load(std::memory_order_relaxed) == Status::running;
 }
 
+void Writer::stay_away() noexcept
+{
+    if (status_.load(std::memory_order_acquire) != Status::not_started) return;
+    const Locked locked(start_lock_);
+    if (status_.load(std::memory_order_relaxed) == Status::not_started)
+        status_.store(Status::unavailable, std::memory_order_release);
+}
+
 void Writer::main() noexcept
 {
     g_tracer.writer.run();

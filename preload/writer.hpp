@@ -21,6 +21,9 @@ public:
     // False: there is no thread (LEAK_WRITER=inline, or none could be made); the caller does the work itself.
     [[nodiscard]] bool ensure_running() noexcept;
 
+    // The process is about to end: no thread is started any more if none was.
+    void stay_away() noexcept;
+
     // There is a full buffer. Starts the thread if need be.
     void wake() noexcept;
 

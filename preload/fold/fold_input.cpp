@@ -281,7 +281,7 @@ bool FoldInput::open_cursors() noexcept
         if (i == 0 || buffers_[i - 1].stream != buffers_[i].stream) ++cursor_count_;
     if (cursor_count_ == 0) return true;
     cursor_bytes_ = cursor_count_ * sizeof(FoldCursor);
-    cursors_ = static_cast<FoldCursor*>(os::map_memory(cursor_bytes_));
+    cursors_ = static_cast<FoldCursor*>(map_own(cursor_bytes_));
     if (cursors_ == nullptr) {
         cursor_count_ = 0;
         return false;
@@ -356,7 +356,7 @@ bool FoldInput::apply_run(FoldCursor& first, uint32_t& left) noexcept
 void FoldInput::end() noexcept
 {
     for (size_t i = 0; i < cursor_count_; ++i) cursors_[i].~FoldCursor();
-    if (cursors_ != nullptr) os::unmap(cursors_, cursor_bytes_);
+    if (cursors_ != nullptr) unmap_own(cursors_, cursor_bytes_);
     cursors_ = nullptr;
     cursor_count_ = 0;
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "format/layout.hpp"
-#include "preload/fold/mapped_array.hpp"
+#include "preload/mapped_array.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "preload/fold/fold_block.hpp"
-#include "preload/fold/mapped_array.hpp"
+#include "preload/mapped_array.hpp"
 
 namespace leak::preload {
 

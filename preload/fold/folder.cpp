@@ -1,9 +1,9 @@
 #include "preload/fold/folder.hpp"
 
 #include "format/checksum.hpp"
-#include "preload/fold/carried_writer.hpp"
 #include "preload/fold/fold_input.hpp"
 #include "preload/fold/fold_state.hpp"
+#include "preload/part_writer.hpp"
 #include "preload/tracer.hpp"
 
 #include <algorithm>
@@ -68,12 +68,12 @@ bool Folder::fold() noexcept
 bool Folder::prepare() noexcept
 {
     if (state_ != nullptr) return true;
-    void* memory = os::map_memory(sizeof(FoldState));
+    void* memory = map_own(sizeof(FoldState));
     if (memory != nullptr) {
         state_ = new (memory) FoldState;
         if (state_->init(g_tracer.has_parent(), history_grid(), g_tracer.sampling.period())) return true;
         state_->~FoldState();
-        os::unmap(memory, sizeof(FoldState));
+        unmap_own(memory, sizeof(FoldState));
         state_ = nullptr;
     }
     g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
@@ -202,9 +202,11 @@ bool Folder::write_state(const Plan& to_do) noexcept
 Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
 {
     const uint64_t number = ++last_number_;
-    CarriedWriter writer(number, most_slots(), t_local.is_writer ? g_tracer.writer.descriptor() : -1);
-    if (!writer.begin()) return Written::no_memory;
-    format::CarriedEncoder encoder(writer.buffer(), writer);
+    const SlotGiver slots{&Folder::give_slot, [](void*, const Slot& slot) noexcept { g_tracer.file.close_slot(slot); },
+                          this};
+    PartWriter writer(format::FrameKind::carried, number, most_slots(), slots);
+    if (!writer.begin(g_tracer.settings.zstd_level)) return Written::no_memory;
+    format::CarriedEncoder<PartWriter> encoder(writer.buffer(), writer);
     state_->write(encoder);
     if (state_->out_of_memory()) return Written::no_memory;
     if (!writer.is_sound()) return Written::no_room;
@@ -227,6 +229,19 @@ Folder::Written Folder::try_to_write(const Plan& to_do) noexcept
     return Written::whole;
 }
 
+Slot Folder::give_slot(void* folder) noexcept
+{
+    const int fd = t_local.is_writer ? g_tracer.writer.descriptor() : -1;
+    Slot slot = g_tracer.file.add_slot(SlotKind::carried, 0, fd);
+    // What is live matters more than where pointers lay.
+    if (!slot && g_tracer.file.is_full() && g_tracer.snapshots.give_up_last())
+        slot = g_tracer.file.add_slot(SlotKind::carried, 0, fd);
+    // Whose it is: slots of a state that was not finished are free again.
+    const uint64_t number = static_cast<Folder*>(folder)->last_number_;
+    if (slot) g_tracer.file.ring().note_events(slot.index, number, number);
+    return slot;
+}
+
 void Folder::free_states_but(uint64_t number) noexcept
 {
     SlotRing& ring = g_tracer.file.ring();
@@ -247,7 +262,7 @@ void Folder::reset() noexcept
 {
     if (state_ != nullptr && !is_folding_) {
         state_->~FoldState();
-        os::unmap(state_, sizeof(FoldState));
+        unmap_own(state_, sizeof(FoldState));
     }
     // In the middle of a fold by a thread that is not here the state may be anything: its memory is left alone.
     state_ = nullptr;

@@ -6,7 +6,7 @@
 
 #include "format/carried.hpp"
 #include "format/layout.hpp"
-#include "preload/fold/mapped_array.hpp"
+#include "preload/mapped_array.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +16,7 @@ namespace leak::preload {
 
 class FoldState;
 class FoldInput;
+struct Slot;
 
 class Folder {
 public:
@@ -46,6 +47,7 @@ private:
     [[nodiscard]] bool write_state(const Plan& to_do) noexcept;
     enum class Written { whole, no_room, no_memory };
     [[nodiscard]] Written try_to_write(const Plan& to_do) noexcept;
+    [[nodiscard]] static Slot give_slot(void* folder) noexcept;
     static void free_states_but(uint64_t number) noexcept;
     static void free_folded() noexcept;
     [[nodiscard]] bool take_journal(int fd, uint64_t last_stamp) noexcept;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "format/stack_accounts.hpp"
-#include "preload/fold/mapped_array.hpp"
+#include "preload/mapped_array.hpp"
 
 #include <bit>
 

@@ -1,27 +1,27 @@
-#include "preload/fold/carried_writer.hpp"
+#include "preload/part_writer.hpp"
 
 #include "format/checksum.hpp"
-#include "preload/tracer.hpp"
 
 namespace leak::preload {
 
-using format::PartHeader;
 using format::kSlotBytes;
+using format::PartHeader;
 
-bool CarriedWriter::begin() noexcept
+bool PartWriter::begin(int zstd_level) noexcept
 {
-    const int level = g_tracer.settings.zstd_level;
     return plain_.resize(format::kMaxPartBytes + 64) &&
-           memory_.resize(format::PartCompressor::memory_bytes(level)) &&
-           compressor_.init({memory_.begin(), memory_.size()}, level);
+           memory_.resize(format::PartCompressor::memory_bytes(zstd_level)) &&
+           compressor_.init({memory_.begin(), memory_.size()}, zstd_level);
 }
 
-void CarriedWriter::part(std::span<const std::byte> plain) noexcept
+void PartWriter::part(std::span<const std::byte> plain) noexcept
 {
     if (!is_sound_) return;
     const std::span<const std::byte> compressed = compressor_.compress(plain);
     PartHeader header{};
-    header.frame = format::make_frame(format::FrameKind::carried, sizeof header);
+    // A reader that knows no snapshots does without; without the carried state it would be wrong.
+    const uint16_t flags = kind_ == format::FrameKind::snapshot ? format::kIgnorable : 0;
+    header.frame = format::make_frame(kind_, sizeof header, flags);
     header.number = number_;
     header.part = parts_;
     header.plain_bytes = static_cast<uint32_t>(plain.size());
@@ -35,23 +35,21 @@ void CarriedWriter::part(std::span<const std::byte> plain) noexcept
     ++parts_;
 }
 
-bool CarriedWriter::make_room(uint64_t bytes) noexcept
+bool PartWriter::make_room(uint64_t bytes) noexcept
 {
     if (slot_ && format::chunk_fits(bytes, kSlotBytes - used_)) return true;
     close();
     if (slots_ == most_slots_) return false;
-    slot_ = g_tracer.file.add_slot(format::SlotKind::carried, 0, fd_);
+    slot_ = giver_.give(giver_.context);
     used_ = sizeof(format::SlotHeader);
     if (!slot_) return false;
     ++slots_;
-    // Whose it is: slots of a state that was not finished are free again.
-    g_tracer.file.ring().note_events(slot_.index, number_, number_);
     return true;
 }
 
-void CarriedWriter::close() noexcept
+void PartWriter::close() noexcept
 {
-    if (slot_) g_tracer.file.close_slot(slot_);
+    if (slot_) giver_.close(giver_.context, slot_);
     slot_ = {};
 }
 

@@ -1,10 +1,10 @@
-// A growing array in memory of its own, for the fold's state: no allocator of the host's is involved.
+// A growing array in memory of its own: no allocator of the host's is involved.
 //
 // One thread at a time. It grows by an eighth, so that what is not in use stays small. When there is no memory,
 // push_back() leaves the array as it is and out_of_memory() says so from then on.
 #pragma once
 
-#include "preload/os.hpp"
+#include "preload/own_memory.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,7 @@ public:
     MappedArray() noexcept = default;
     ~MappedArray()
     {
-        if (data_ != nullptr) os::unmap(data_, mapped_bytes_);
+        if (data_ != nullptr) unmap_own(data_, mapped_bytes_);
     }
     MappedArray(const MappedArray&) = delete;
     MappedArray& operator=(const MappedArray&) = delete;
@@ -78,7 +78,7 @@ public:
         size_t bytes =
             size * sizeof(T) > mapped_bytes_ + mapped_bytes_ / 8 ? size * sizeof(T) : mapped_bytes_ + mapped_bytes_ / 8;
         bytes = (bytes + kLeast - 1) / kLeast * kLeast;
-        void* memory = data_ == nullptr ? os::map_memory(bytes) : os::grow_memory(data_, mapped_bytes_, bytes);
+        void* memory = data_ == nullptr ? map_own(bytes) : grow_own(data_, mapped_bytes_, bytes);
         if (memory == nullptr) {
             out_of_memory_ = true;
             return false;

@@ -1,0 +1,76 @@
+// The areas of a process's memory, as a snapshot lists them: from its mappings, without what is libleak.so's own.
+//
+// In the copy alone, on its one thread. The room for mappings is taken before they are read, so that it changes
+// nothing meanwhile.
+#pragma once
+
+#include "format/snapshot.hpp"
+#include "preload/mapped_array.hpp"
+#include "preload/snapshot/mailbox.hpp"
+
+#include <cstdint>
+#include <string_view>
+
+namespace leak::preload {
+
+// A piece of a mapping.
+struct AreaPiece {
+    uint64_t begin;
+    uint64_t end;
+    uint32_t owner; // format::SnapshotArea::owner
+    uint8_t kind;   // format::AreaKind; kNoArea: none
+    bool is_shared; // anonymous memory that other processes may share
+    bool is_file;   // pages that the process has not written are the file's, and hold no pointers of its own
+
+    static constexpr uint8_t kNoArea = 0;
+    [[nodiscard]] bool is(format::AreaKind which) const noexcept { return kind == static_cast<uint8_t>(which); }
+    [[nodiscard]] bool has_words() const noexcept
+    {
+        return !is(format::AreaKind::unused_stack) && !is(format::AreaKind::read_only);
+    }
+    // What a word must point to in order to be kept.
+    [[nodiscard]] bool is_target() const noexcept
+    {
+        return is(format::AreaKind::anonymous) || is(format::AreaKind::read_only);
+    }
+};
+
+class Areas {
+public:
+    // From /proc/self/maps. False: it can't be read, or there is no memory.
+    [[nodiscard]] bool read(const Mailbox& mailbox) noexcept;
+
+    [[nodiscard]] const MappedArray<AreaPiece>& pieces() const noexcept { return pieces_; }
+    [[nodiscard]] uint32_t threads_without_stack() const noexcept { return threads_without_stack_; }
+
+private:
+    struct Mapping {
+        uint64_t begin;
+        uint64_t end;
+        uint8_t kind; // of the area that it is, unless a module's or a stack lies in it; kNoArea: none
+        bool is_readable;
+        bool is_shared;
+        bool is_file;
+        bool is_main_stack;
+    };
+
+    [[nodiscard]] bool read_mappings() noexcept;
+    void take_line(std::string_view line) noexcept;
+    [[nodiscard]] const Mapping* mapping_of(uint64_t address) const noexcept;
+    void collect_modules() noexcept;
+    void collect_stacks(const Mailbox& mailbox) noexcept;
+    void add_stack(const HostThread& thread, const Mapping& mapping, uint64_t top, uint64_t least) noexcept;
+    void collect_own_memory() noexcept;
+    void add_roots() noexcept;
+    void sort_overlays() noexcept;
+    template <typename Covers> void lay_over(Covers&& covers) noexcept;
+
+    // What is mapped when the mappings are read stays so: it is among them.
+    MappedArray<char> text_;
+    MappedArray<Mapping> mappings_;
+    MappedArray<AreaPiece> pieces_;
+    MappedArray<AreaPiece> overlays_; // what pieces are in truth, where they overlap
+    uint32_t threads_without_stack_ = 0;
+};
+
+} // namespace leak::preload

@@ -1,0 +1,265 @@
+#include "preload/snapshot/copy.hpp"
+
+#include "preload/os.hpp"
+#include "preload/part_writer.hpp"
+#include "preload/snapshot/areas.hpp"
+#include "preload/snapshot/pointer_filter.hpp"
+#include "preload/snapshot/touched_pages.hpp"
+#include "preload/tracer.hpp"
+
+#include <sched.h>
+#include <sys/uio.h>
+
+namespace leak::preload {
+
+using format::AreaKind;
+using format::PageRun;
+using Outcome = Mailbox::Outcome;
+
+namespace {
+
+constexpr uint64_t kWord = sizeof(uint64_t);
+
+void wake(std::atomic<uint32_t>& word) noexcept
+{
+    os::shared_futex_wake(reinterpret_cast<uint32_t*>(&word), INT32_MAX);
+}
+
+class Copy {
+public:
+    explicit Copy(const CopyOrder& order) noexcept : order_(order), mailbox_(*order.mailbox) {}
+
+    [[nodiscard]] Outcome run() noexcept;
+
+private:
+    using Encoder = format::SnapshotEncoder<PartWriter>;
+
+    void go_on_or_end() const noexcept;
+    [[nodiscard]] static Slot take_slot(void* copy) noexcept;
+    [[nodiscard]] Slot slot_from_parent() noexcept;
+    void write(Encoder& encoder) noexcept;
+    void write_threads(Encoder& encoder) noexcept;
+    void write_words(Encoder& encoder, const AreaPiece& piece) noexcept;
+    [[nodiscard]] uint64_t read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept;
+    void note_resident(const TouchedPages::Run& run) noexcept;
+    void write_figures(Encoder& encoder) noexcept;
+
+    static constexpr size_t kBufferWords = 32 * 1024; // stays in the second-level cache
+
+    const CopyOrder& order_;
+    Mailbox& mailbox_;
+    int fd_ = -1;
+    Areas areas_;
+    PointerFilter filter_;
+    TouchedPages touched_;
+    MappedArray<uint64_t> buffer_;
+    MappedArray<PageRun> resident_;
+    uint64_t scanned_bytes_ = 0;
+    uint64_t skipped_bytes_ = 0;
+    bool has_slot_memory_ = true;
+};
+
+Outcome Copy::run() noexcept
+{
+    fd_ = order_.descriptor >= 0 ? order_.descriptor : g_tracer.file.open_again();
+    if (fd_ < 0) return Outcome::no_room;
+    if (!areas_.read(mailbox_)) return Outcome::broken;
+    const SlotGiver slots{&Copy::take_slot,
+                          [](void*, const Slot& slot) noexcept { os::unmap(slot.at, format::kSlotBytes); }, this};
+    PartWriter writer(format::FrameKind::snapshot, order_.number, order_.most_slots, slots);
+    constexpr int kMostLevel = 3; // what is above costs much and gains little
+    const int level = g_tracer.settings.zstd_level < kMostLevel ? g_tracer.settings.zstd_level : kMostLevel;
+    if (!filter_.begin(areas_.pieces()) || !touched_.begin() || !buffer_.resize(kBufferWords) || !writer.begin(level))
+        return Outcome::no_memory;
+    Encoder encoder(writer.buffer(), writer);
+    write(encoder);
+    encoder.flush();
+    if (!writer.is_sound()) return has_slot_memory_ ? Outcome::no_room : Outcome::no_memory;
+    if (resident_.out_of_memory()) return Outcome::no_memory;
+    mailbox_.bytes = encoder.bytes();
+    mailbox_.parts = writer.parts();
+    return Outcome::whole;
+}
+
+void Copy::go_on_or_end() const noexcept
+{
+    mailbox_.progress.fetch_add(1, std::memory_order_relaxed);
+    if (os::parent_pid() != order_.parent) os::end_process();
+}
+
+Slot Copy::take_slot(void* copy) noexcept
+{
+    return static_cast<Copy*>(copy)->slot_from_parent();
+}
+
+Slot Copy::slot_from_parent() noexcept
+{
+    constexpr long kMilliseconds = 50;
+    const uint32_t wanted = mailbox_.slots_wanted.load(std::memory_order_relaxed) + 1;
+    mailbox_.slots_wanted.store(wanted, std::memory_order_release);
+    mailbox_.news.fetch_add(1, std::memory_order_release);
+    wake(mailbox_.news);
+    for (;;) {
+        const uint32_t given = mailbox_.slots_given.load(std::memory_order_acquire);
+        if (given == wanted) break;
+        os::shared_futex_wait(reinterpret_cast<uint32_t*>(&mailbox_.slots_given), given, kMilliseconds);
+        go_on_or_end();
+    }
+    Slot slot;
+    slot.index = mailbox_.slot;
+    if (slot.index == Mailbox::kNoSlot) return {};
+    slot.at = static_cast<std::byte*>(os::map_file(fd_, uint64_t{slot.index} * format::kSlotBytes, format::kSlotBytes));
+    has_slot_memory_ = slot.at != nullptr;
+    return slot;
+}
+
+void Copy::write(Encoder& encoder) noexcept
+{
+    const MappedArray<AreaPiece>& pieces = areas_.pieces();
+    encoder.put(pieces.size());
+    uint64_t end = 0;
+    for (const AreaPiece& piece : pieces) {
+        encoder.put_area({piece.begin, piece.end - piece.begin, static_cast<AreaKind>(piece.kind), piece.owner}, end);
+        end = piece.end;
+    }
+    uint64_t roots = 0;
+    g_tracer.roots.for_each([&roots](uint64_t, uint64_t) { ++roots; });
+    encoder.put(roots);
+    g_tracer.roots.for_each([&encoder](uint64_t from, uint64_t to) { encoder.put_all(from, to - from); });
+    write_threads(encoder);
+    for (const AreaPiece& piece : pieces) {
+        encoder.begin_words({piece.begin, piece.end - piece.begin, static_cast<AreaKind>(piece.kind), piece.owner});
+        if (piece.has_words()) write_words(encoder, piece);
+        encoder.end_words();
+    }
+    encoder.put(resident_.size());
+    uint64_t page = 0;
+    for (const PageRun& run : resident_) {
+        encoder.put_all(run.page - page, run.pages);
+        page = run.page + run.pages;
+    }
+    encoder.put(0); // unwritten pages
+    write_figures(encoder);
+}
+
+// The registers that are known: of the thread that made the copy, those that its functions keep for their callers; of
+// threads in a system call its arguments.
+void Copy::write_threads(Encoder& encoder) noexcept
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < mailbox_.thread_count; ++i)
+        count += mailbox_.threads[i].has_arguments || mailbox_.threads[i].is_copier;
+    encoder.put(count);
+    for (uint32_t i = 0; i < mailbox_.thread_count; ++i) {
+        const HostThread& thread = mailbox_.threads[i];
+        if (!thread.has_arguments && !thread.is_copier) continue;
+        encoder.put_all(uint64_t{thread.tid}, uint64_t{6});
+        for (const uint64_t value : thread.is_copier ? order_.registers : thread.arguments) encoder.put(value);
+    }
+}
+
+void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
+{
+    TouchedPages::Run run{piece.begin, piece.begin};
+    while (touched_.next(piece, run.end, run)) {
+        if (piece.is(AreaKind::anonymous)) note_resident(run);
+        for (uint64_t at = run.begin; at < run.end;) {
+            go_on_or_end();
+            const uint64_t most = run.end - at < kBufferWords * kWord ? run.end - at : kBufferWords * kWord;
+            const uint64_t bytes = read_some(piece, at, at + most);
+            if (bytes == 0) { // this page, for whatever reason
+                const uint64_t next = (at / kPageBytes + 1) * kPageBytes;
+                skipped_bytes_ += (next < run.end ? next : run.end) - at;
+                at = next;
+                continue;
+            }
+            const uint64_t* const words = buffer_.begin();
+            for (uint64_t i = 0; i < bytes / kWord; ++i)
+                if (filter_.keeps(words[i])) [[unlikely]]
+                    encoder.put_word({at + i * kWord, words[i]});
+            scanned_bytes_ += bytes;
+            at += bytes;
+        }
+    }
+}
+
+// Copies what lies at `begin` into the buffer, up to what can't be read: bytes, a multiple of 8. By a system call,
+// because a load could fault: behind the end of a file that was cut, where protection keys forbid it, on broken memory.
+uint64_t Copy::read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept
+{
+    const iovec to{buffer_.begin(), end - begin};
+    const iovec from{reinterpret_cast<void*>(begin), end - begin};
+    const long got = os::call(SYS_process_vm_readv, os::pid(), os::word(&to), 1, os::word(&from), 1, 0);
+    if (got >= 0) return static_cast<uint64_t>(got) & ~(kWord - 1);
+    // Where the call is forbidden: of memory without a file loads are safe.
+    if ((got != -EPERM && got != -ENOSYS) || piece.is_file || piece.is(AreaKind::module_data)) return 0;
+    std::memcpy(buffer_.begin(), reinterpret_cast<const void*>(begin), end - begin);
+    return end - begin;
+}
+
+void Copy::note_resident(const TouchedPages::Run& run) noexcept
+{
+    const uint64_t page = run.begin / format::kSnapshotPageBytes;
+    const uint64_t end = (run.end + format::kSnapshotPageBytes - 1) / format::kSnapshotPageBytes;
+    if (!resident_.empty() && resident_.back().page + resident_.back().pages >= page)
+        resident_.back().pages = end - resident_.back().page;
+    else
+        resident_.push_back({page, end - page});
+}
+
+void Copy::write_figures(Encoder& encoder) noexcept
+{
+    uint64_t figures[format::kSnapshotFigures] = {};
+    const auto set = [&figures](format::SnapshotFigure which, uint64_t value) {
+        figures[static_cast<uint32_t>(which)] = value;
+    };
+    using enum format::SnapshotFigure;
+    set(reason, static_cast<uint64_t>(order_.reason));
+    set(pause_ns, mailbox_.pause_ns);
+    set(scan_ns, os::clock_ns(CLOCK_MONOTONIC) - order_.begin_ns);
+    set(scanned_bytes, scanned_bytes_);
+    set(skipped_bytes, skipped_bytes_);
+    set(threads, mailbox_.thread_count);
+    set(threads_without_stack, areas_.threads_without_stack());
+    set(threads_without_registers, mailbox_.thread_count - (order_.tid != 0 && mailbox_.thread_count != 0 ? 1 : 0));
+    encoder.put(format::kSnapshotFigures);
+    for (const uint64_t figure : figures) encoder.put(figure);
+}
+
+// It must neither keep the host's descriptors open, nor stand in the host's way when processors or memory are short,
+// nor leave a core file of its own.
+void settle(const CopyOrder& order) noexcept
+{
+    if (order.descriptor < 0) os::call(SYS_close_range, 0, ~0u, 0);
+    os::call(SYS_prctl, PR_SET_NAME, os::word("libleak"));
+    const rlimit no_core{1, 1}; // 1 byte: 0 would not keep a core pattern that is a pipe from being started
+    os::call(SYS_prlimit64, 0, RLIMIT_CORE, os::word(&no_core), 0);
+    const sched_param no_priority{};
+    os::call(SYS_sched_setscheduler, 0, SCHED_BATCH, os::word(&no_priority));
+    if (const int fd = os::open("/proc/self/oom_score_adj", O_WRONLY); fd >= 0) {
+        os::write(fd, "1000", 4);
+        os::close(fd);
+    }
+}
+
+} // namespace
+
+void live_as_copy(const CopyOrder& order) noexcept
+{
+    constexpr long kMilliseconds = 50;
+    settle(order);
+    Mailbox& mailbox = *order.mailbox;
+    while (mailbox.is_ready.load(std::memory_order_acquire) == 0) {
+        os::shared_futex_wait(reinterpret_cast<uint32_t*>(&mailbox.is_ready), 0, kMilliseconds);
+        if (os::parent_pid() != order.parent) os::end_process();
+    }
+    {
+        Copy copy(order);
+        mailbox.outcome.store(copy.run(), std::memory_order_release);
+    }
+    mailbox.news.fetch_add(1, std::memory_order_release);
+    wake(mailbox.news);
+    os::end_process();
+}
+
+} // namespace leak::preload

@@ -1,0 +1,361 @@
+#include "preload/snapshot/snapshots.hpp"
+
+#include "format/checksum.hpp"
+#include "preload/os.hpp"
+#include "preload/own_memory.hpp"
+#include "preload/snapshot/host_threads.hpp"
+#include "preload/tracer.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <sched.h>
+#include <sys/wait.h>
+
+namespace leak::preload {
+
+using format::SnapshotReason;
+using Outcome = Mailbox::Outcome;
+
+extern "C" long leak_clone(unsigned long flags, void* stack_top, void* thread_pointer, void (*function)()) noexcept;
+
+namespace {
+
+constexpr long kRoundMilliseconds = 50;
+// Without any progress of the copy: it is stuck, in a fault that nobody answers perhaps.
+constexpr uint32_t kMostIdleRounds = 60'000 / kRoundMilliseconds;
+// For one that another thread is taking when the process is about to end.
+constexpr uint32_t kMostWaitRounds = 120'000 / kRoundMilliseconds;
+
+[[nodiscard]] uint64_t now_ns() noexcept
+{
+    return os::clock_ns(CLOCK_MONOTONIC);
+}
+
+void wake_all(std::atomic<uint32_t>& word) noexcept
+{
+    os::shared_futex_wake(reinterpret_cast<uint32_t*>(&word), INT32_MAX);
+}
+
+[[nodiscard]] uint32_t* wanted_word() noexcept
+{
+    return &g_tracer.file.header().snapshot_wanted;
+}
+[[nodiscard]] uint32_t wanted() noexcept
+{
+    return std::atomic_ref(*wanted_word()).load(std::memory_order_acquire);
+}
+
+void answer(format::SnapshotFailure failure, uint32_t answered) noexcept
+{
+    format::FileHeader& header = g_tracer.file.header();
+    std::atomic_ref(header.snapshot_failure).store(failure, std::memory_order_relaxed);
+    std::atomic_ref(header.snapshot_answered).store(answered, std::memory_order_release);
+    os::shared_futex_wake(&header.snapshot_answered, INT32_MAX);
+}
+
+// A host that has made a pid namespace for its next child must not have its first process made by us.
+[[nodiscard]] bool next_child_is_elsewhere() noexcept
+{
+    char own[64] = {};
+    char next[64] = {};
+    const long bytes = os::read_link("/proc/self/ns/pid", own, sizeof own);
+    return bytes > 0 && os::read_link("/proc/self/ns/pid_for_children", next, sizeof next) > 0 &&
+           std::memcmp(own, next, sizeof own) != 0;
+}
+
+// The most slots of a snapshot: there are two while one is written.
+[[nodiscard]] uint32_t most_slots() noexcept
+{
+    const SlotRing& ring = g_tracer.file.ring();
+    return ring.is_bounded() ? ring.limit() / 8 : UINT32_MAX;
+}
+
+// The order is found by a variable: a function that clone() calls has no argument.
+constinit const CopyOrder* g_order = nullptr;
+
+} // namespace
+
+// -- when --
+
+bool Snapshots::is_possible() noexcept
+{
+    return g_tracer.file.exists() && g_tracer.owns_trace() && !g_tracer.is_vfork_child();
+}
+
+// The registers that functions keep for their callers lie at the frame's end: what is below is not the host's.
+[[gnu::noinline]] void Snapshots::take_here(SnapshotReason reason) noexcept
+{
+    if (!g_tracer.settings.snapshots || !is_possible()) return;
+    if (t_local.level != 0 || t_local.locks_held != 0 || t_local.in_tracer != 0 || t_local.beginning) return;
+    __builtin_unwind_init();
+    const auto* const frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
+    constexpr size_t kSaved = 6; // rbp, and below it rbx, r12 to r15
+    const uint64_t* const saved = frame - (kSaved - 1);
+    const bool is_mark = reason == SnapshotReason::mark;
+    ++t_local.locks_held; // a handler's event that needs a lock must not wait for us
+    if (reason == SnapshotReason::exit || reason == SnapshotReason::fast_exit) g_tracer.writer.stay_away();
+    if (enter(!is_mark)) {
+        order_.reason = reason;
+        order_.tid = os::tid();
+        for (size_t i = 0; i < kSaved; ++i) order_.registers[i] = saved[i];
+        begin_on_host(reinterpret_cast<uint64_t>(saved));
+    }
+    --t_local.locks_held;
+}
+
+void Snapshots::begin_on_host(uint64_t stack_pointer) noexcept
+{
+    order_.stack_pointer = stack_pointer;
+    order_.descriptor = -1;
+    if (!own_stack_.map()) return finish(Failure::no_memory);
+    auto work = [this] {
+        if (!begin()) return;
+        if (order_.reason == SnapshotReason::mark && hand_over()) return;
+        serve();
+    };
+    on_private_stack(own_stack_, work);
+}
+
+// waits: for one that is under way, to end. False: there is one.
+bool Snapshots::enter(bool waits) noexcept
+{
+    for (uint32_t round = 0;; ++round) {
+        Step step = Step::idle;
+        if (step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) return true;
+        if (!waits || round == kMostWaitRounds || g_tracer.is_adrift()) return false;
+        os::futex_wait(reinterpret_cast<uint32_t*>(&step_), static_cast<uint32_t>(step), kRoundMilliseconds);
+    }
+}
+
+// The thread is woken by the word that others count up, too.
+bool Snapshots::hand_over() noexcept
+{
+    if (!g_tracer.writer.ensure_running() || !g_tracer.sampler.has_thread()) return false;
+    step_.store(Step::waiting, std::memory_order_release);
+    std::atomic_ref(*wanted_word()).fetch_add(1, std::memory_order_release);
+    os::shared_futex_wake(wanted_word(), INT32_MAX);
+    return true;
+}
+
+void Snapshots::work() noexcept
+{
+    seen_ = wanted();
+    Step step = Step::waiting;
+    if (step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) serve();
+    if (!is_possible()) return;
+    const format::FileHeader& header = g_tracer.file.header();
+    const bool is_wanted = seen_ != std::atomic_ref(const_cast<uint32_t&>(header.snapshot_answered)).load();
+    const bool is_due = g_tracer.settings.snapshot_ms != 0 && now_ns() >= next_ns_;
+    if (!is_wanted && !is_due) return;
+    if (!g_tracer.settings.snapshots) return answer(Failure::off, seen_);
+    if (!g_tracer.is_recording()) {
+        if (is_wanted) answer(Failure::stopped, seen_);
+    } else if (enter(false)) {
+        order_.reason = is_wanted ? SnapshotReason::request : SnapshotReason::interval;
+        order_.tid = 0;
+        order_.descriptor = g_tracer.writer.descriptor();
+        if (begin()) serve();
+    }
+    next_ns_ = now_ns() + uint64_t{g_tracer.settings.snapshot_ms} * 1'000'000;
+}
+
+long Snapshots::milliseconds_to_next() const noexcept
+{
+    constexpr long kNever = 3'600'000;
+    if (g_tracer.settings.snapshot_ms == 0) return kNever;
+    const uint64_t now = now_ns();
+    return next_ns_ <= now ? 1 : static_cast<long>((next_ns_ - now) / 1'000'000 + 1);
+}
+
+// -- the copy --
+
+bool Snapshots::prepare() noexcept
+{
+    if (!copy_stack_.map()) return false;
+    if (mailbox_ != nullptr) return true;
+    const long at = os::call(SYS_mmap, 0, sizeof(Mailbox), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at < 0 && at > -4096) return false;
+    mailbox_ = reinterpret_cast<Mailbox*>(at);
+    os::advise(mailbox_, sizeof(Mailbox), MADV_DONTDUMP);
+    g_own_memory.add(mailbox_, sizeof(Mailbox));
+    return true;
+}
+
+// False: there is none, and that was it.
+bool Snapshots::begin() noexcept
+{
+    answers_ = wanted();
+    if (!g_tracer.is_recording()) {
+        finish(Failure::stopped);
+        return false;
+    }
+    if (!prepare() || next_child_is_elsewhere()) {
+        finish(Failure::no_memory);
+        return false;
+    }
+    Mailbox& box = *mailbox_;
+    box.news.store(0, std::memory_order_relaxed);
+    box.slots_wanted.store(0, std::memory_order_relaxed);
+    box.slots_given.store(0, std::memory_order_relaxed);
+    box.progress.store(0, std::memory_order_relaxed);
+    box.is_ready.store(0, std::memory_order_relaxed);
+    box.outcome.store(Outcome::running, std::memory_order_relaxed);
+    order_.mailbox = mailbox_;
+    order_.number = ++last_number_;
+    order_.parent = g_tracer.process();
+    order_.most_slots = most_slots();
+    look_at_host_threads(box, order_.tid, order_.stack_pointer);
+    const long made = make_copy();
+    if (made <= 0) {
+        finish(Failure::no_memory);
+        return false;
+    }
+    copy_ = static_cast<uint32_t>(made);
+    look_again_at_host_threads(box);
+    box.is_ready.store(1, std::memory_order_release);
+    wake_all(box.is_ready);
+    return true;
+}
+
+long Snapshots::make_copy() noexcept
+{
+    // No signal at its end, and none who traces the host is told.
+    constexpr unsigned long kFlags = CLONE_UNTRACED;
+    g_order = &order_;
+    const os::SignalsBlocked no_handlers;
+    if (g_tracer.is_adrift()) return -ECHILD; // a handler has forked, and we are in the child
+    stamp_ = g_tracer.now();
+    order_.begin_ns = now_ns();
+    const long made = leak_clone(kFlags, copy_stack_.top(), nullptr, [] { live_as_copy(*g_order); });
+    mailbox_->pause_ns = now_ns() - order_.begin_ns;
+    return made;
+}
+
+// -- serving it --
+
+// Until it is done. The slots that it asks for are taken here, because it holds but copies of the locks.
+void Snapshots::serve() noexcept
+{
+    Mailbox& box = *mailbox_;
+    uint32_t progress = 0;
+    for (uint32_t idle = 0; idle < kMostIdleRounds && !g_tracer.is_adrift(); ++idle) {
+        const uint32_t news = box.news.load(std::memory_order_acquire);
+        if (box.slots_wanted.load(std::memory_order_acquire) != box.slots_given.load(std::memory_order_relaxed)) {
+            give_slot();
+            idle = 0;
+        }
+        if (box.outcome.load(std::memory_order_acquire) != Outcome::running || copy_is_gone()) break;
+        if (const uint32_t now = box.progress.load(std::memory_order_relaxed); now != progress) {
+            progress = now;
+            idle = 0;
+        }
+        os::shared_futex_wait(reinterpret_cast<uint32_t*>(&box.news), news, kRoundMilliseconds);
+    }
+    if (g_tracer.is_adrift()) return; // a handler has forked: it is the parent's
+    end_copy();
+    switch (box.outcome.load(std::memory_order_acquire)) {
+    case Outcome::whole:
+        return publish();
+    case Outcome::no_room:
+        return finish(Failure::no_room);
+    case Outcome::no_memory:
+        return finish(Failure::no_memory);
+    default:
+        return finish(Failure::killed);
+    }
+}
+
+void Snapshots::give_slot() noexcept
+{
+    Mailbox& box = *mailbox_;
+    const bool has_failed = g_tracer.state() == State::failed;
+    const Slot slot = has_failed ? Slot{} : g_tracer.new_slot(format::SlotKind::snapshot);
+    if (slot) {
+        g_tracer.file.ring().note_events(slot.index, order_.number, order_.number); // whose it is
+        g_tracer.file.close_slot(slot);
+    }
+    box.slot = slot ? slot.index : Mailbox::kNoSlot;
+    box.slots_given.fetch_add(1, std::memory_order_release);
+    wake_all(box.slots_given);
+}
+
+// The host can't wait for it, unless it asks for children of all kinds.
+bool Snapshots::copy_is_gone() noexcept
+{
+    const long waited = os::call(SYS_wait4, copy_, 0, WNOHANG | __WCLONE, 0);
+    if (waited == 0) return false;
+    copy_ = 0;
+    return true;
+}
+
+// It has said its last, or is to be killed; its pid is its own until it was waited for.
+void Snapshots::end_copy() noexcept
+{
+    const bool is_done = mailbox_->outcome.load(std::memory_order_acquire) != Outcome::running;
+    for (uint32_t round = 0; copy_ != 0 && !copy_is_gone() && !g_tracer.is_adrift(); ++round) {
+        if (!is_done || round > 1000) os::call(SYS_kill, copy_, SIGKILL);
+        os::sleep_ms(1);
+    }
+}
+
+// -- the end --
+
+void Snapshots::publish() noexcept
+{
+    format::FileHeader& header = g_tracer.file.header();
+    format::StateRef reference{order_.number, stamp_, mailbox_->bytes, mailbox_->parts, 0};
+    reference.checksum = format::checksum(&reference, offsetof(format::StateRef, checksum));
+    const uint32_t next = header.snapshot_index == 0 ? 1 : 0;
+    header.snapshots[next] = reference;
+    std::atomic_ref(header.snapshot_index).store(next, std::memory_order_release);
+    number_ = order_.number;
+    finish(Failure::none);
+}
+
+void Snapshots::finish(Failure failure) noexcept
+{
+    free_slots_but(number_);
+    answer(failure, answers_);
+    step_.store(Step::idle, std::memory_order_release);
+    os::futex_wake(reinterpret_cast<uint32_t*>(&step_), INT32_MAX);
+}
+
+// In a trace without bound slots are not used again.
+void Snapshots::free_slots_but(uint64_t number) noexcept
+{
+    SlotRing& ring = g_tracer.file.ring();
+    for (uint32_t i = 0; ring.is_bounded() && i < ring.slots(); ++i)
+        if (const SlotRing::Use use = ring.use(i); use.kind == format::SlotKind::snapshot && use.last_stamp != number)
+            ring.free(i);
+}
+
+bool Snapshots::give_up_last() noexcept
+{
+    Step step = Step::idle;
+    // Whoever takes one may be waiting for this very slot.
+    if (!step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) return false;
+    const bool has_any = number_ != 0 && g_tracer.file.ring().count(format::SlotKind::snapshot) != 0;
+    if (has_any) {
+        constexpr uint32_t kNone = 2;
+        std::atomic_ref(g_tracer.file.header().snapshot_index).store(kNone, std::memory_order_release);
+        number_ = 0;
+        free_slots_but(0);
+    }
+    step_.store(Step::idle, std::memory_order_release);
+    os::futex_wake(reinterpret_cast<uint32_t*>(&step_), INT32_MAX);
+    return has_any;
+}
+
+void Snapshots::reset() noexcept
+{
+    if (mailbox_ != nullptr) unmap_own(mailbox_, sizeof(Mailbox)); // the parent uses it
+    mailbox_ = nullptr;
+    copy_ = 0;
+    last_number_ = number_ = 0;
+    seen_ = 0;
+    next_ns_ = 0;
+    step_.store(Step::idle, std::memory_order_relaxed);
+}
+
+} // namespace leak::preload
