@@ -1,6 +1,6 @@
 // What objects of C++ hold: by their containers, and by pointers to their inside that are what the language makes of
 // pointers to an object. The containers are in memory of static storage duration and are never destroyed.
-#include "host.hpp"
+#include "immortal.hpp"
 
 #include <deque>
 #include <exception>
@@ -9,24 +9,12 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <new>
 #include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace {
-
-template <class T> class Immortal {
-public:
-    template <class... Arguments> T& make(Arguments&&... arguments)
-    {
-        return *static_cast<T*>(keep(new (bytes_) T(std::forward<Arguments>(arguments)...)));
-    }
-
-private:
-    alignas(T) char bytes_[sizeof(T)];
-};
 
 void* volatile slots[32];
 size_t slots_used = 0;
