@@ -170,7 +170,6 @@ void burst_of_index()
     index_of.make();
     index_numbers();
     index_of->clear();
-    index_of->try_emplace(1);
 }
 
 // -- Between memory that was given back -------------------------------------------------------------------------------
