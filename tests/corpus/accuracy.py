@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Says how often `leakan growth` is right: runs the programs of cases.py traced and compares with their truth.
+"""Says how often `leakan growth` and `leakan retention` are right: runs programs traced and compares with their truth.
 
-A case passes when its verdicts, phases, cause and pins are all right. The last line is `cases: N passed, N failed`; the
-exit status is 1 where precision or recall of a verdict is below 0.95 or something grows in a clean program.
+The truth is in cases.py and retention_cases.py.
+
+A case passes when its verdicts, phases, cause and pins, or its patterns, are all right. The last line is `cases: N passed, N failed`; the
+exit status is 1 where precision or recall, of a verdict of growth or of all patterns of retention, is below 0.95 or
+something grows in a clean program.
 """
 
 import argparse
@@ -19,8 +22,10 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from cases import CASES, NONE
 from leaktest import BUILD, LEAKAN, LIBLEAK, names
+from retention_cases import RETENTION_CASES, RetentionCase
 
 VERDICTS = ("growing", "held", "drained", "ratchet", "plateau", "climbing")
+PATTERNS = ("pinned", "slack", "outgrown", "idle", "survivor")
 ENOUGH = 0.95
 NOTABLE_BYTES = 64 << 10  # a site without a label and with less is not looked at
 SIGKILL_STATUS = -9
@@ -151,17 +156,52 @@ class Outcome:
     def print(self):
         print(f"{'ok    ' if self.is_right() else 'WRONG '}  {self.case.name}")
         for verdict in self.verdicts:
-            right = is_right(verdict)
-            print(f"    {' ' if right else '!'} {verdict.function}: {' or '.join(sorted(verdict.expected))}, "
-                  f"found {verdict.found}")
-            if not right and verdict.site:
-                print(f"        {json.dumps({key: value for key, value in verdict.site.items() if key != 'stack'})}")
+            print_verdict(verdict)
         for what, expected, found in self.process:
             print(f"    {' ' if expected == found else '!'} {what}: {expected}, found {found}")
         for wrong in self.phases:
             print(f"    ! {wrong}")
         if self.rises_though_clean():
             print("    ! something rises in a clean program")
+
+
+class RetentionOutcome:
+    """The same of a case of retention: one verdict, a pattern, for each function and for each other entry."""
+
+    def __init__(self, case, entries):
+        self.case = case
+        self.verdicts = [*self.judge_labels(entries), *self.judge_others(entries)]
+
+    def label_of(self, entry):
+        return next((function for frame in entry["stack"] for function in self.case.truth
+                     if names(frame["function"], function)), None)
+
+    def judge_labels(self, entries):
+        for function, truth in self.case.truth.items():
+            entry = next((entry for entry in entries if self.label_of(entry) == function), None)
+            yield Verdict(function, allowed(truth), entry["pattern"] if entry else NONE, entry)
+
+    def judge_others(self, entries):
+        decisive = [id(verdict.site) for verdict in self.judge_labels(entries)]
+        for entry in entries:
+            if id(entry) not in decisive:
+                yield Verdict("other: " + innermost(entry), frozenset([NONE]), entry["pattern"], entry)
+
+    def is_right(self):
+        return all(is_right(verdict) for verdict in self.verdicts)
+
+    def print(self):
+        print(f"{'ok    ' if self.is_right() else 'WRONG '}  {self.case.name}")
+        for verdict in self.verdicts:
+            print_verdict(verdict)
+
+
+def print_verdict(verdict):
+    right = is_right(verdict)
+    print(f"    {' ' if right else '!'} {verdict.function}: {' or '.join(sorted(verdict.expected))}, "
+          f"found {verdict.found}")
+    if not right and verdict.site:
+        print(f"        {json.dumps({key: value for key, value in verdict.site.items() if key != 'stack'})}")
 
 
 def allowed(truth):
@@ -186,12 +226,15 @@ def seconds(times_ns):
 
 
 def analyse(case, folder):
-    done = subprocess.run([LEAKAN, "growth", "--format", "json", trace_path(folder, case)], capture_output=True,
+    command = "retention" if isinstance(case, RetentionCase) else "growth"
+    done = subprocess.run([LEAKAN, command, "--format", "json", trace_path(folder, case)], capture_output=True,
                           text=True, timeout=120)
     if done.returncode != 0:
-        raise RuntimeError(f"{case.name}: leakan growth: status {done.returncode}\n{done.stderr}")
+        raise RuntimeError(f"{case.name}: leakan {command}: status {done.returncode}\n{done.stderr}")
     data = json.loads(done.stdout)
-    assert data["schema"] == "leakan.growth.v1", data["schema"]
+    assert data["schema"] == f"leakan.{command}.v1", data["schema"]
+    if command == "retention":
+        return RetentionOutcome(case, data["retention"])
     return Outcome(case, data["growth"], true_loads_ns(folder, case))
 
 
@@ -201,25 +244,37 @@ def ratio(part, whole):
     return part / whole if whole else 1.0
 
 
+def print_score(name, judged, verdicts):
+    """Whether precision and recall of these verdicts together are enough."""
+    right = sum(is_right(verdict) and verdict.found in verdicts for verdict in judged if NONE not in verdict.expected)
+    false = sum(not is_right(verdict) and verdict.found in verdicts for verdict in judged)
+    # Where several verdicts are right and none of them was found, each of them was missed.
+    missed = sum(not is_right(verdict) and not verdict.expected.isdisjoint(verdicts) for verdict in judged
+                 if NONE not in verdict.expected)
+    precision, recall = ratio(right, right + false), ratio(right, right + missed)
+    print(f"{name:10} {right + missed:6} {right + false:6} {right:6} {precision:10.3f} {recall:7.3f}")
+    return precision >= ENOUGH and recall >= ENOUGH
+
+
 def print_scores(outcomes):
     """Whether precision and recall are enough."""
-    good = True
     judged = [verdict for outcome in outcomes for verdict in outcome.verdicts]
     print(f"\n{'verdict':10} {'sites':>6} {'found':>6} {'right':>6} {'precision':>10} {'recall':>7}")
-    for name in VERDICTS:
-        right = sum(is_right(verdict) and verdict.found == name for verdict in judged if NONE not in verdict.expected)
-        false = sum(not is_right(verdict) and verdict.found == name for verdict in judged)
-        # Where several verdicts are right and none of them was found, each of them was missed.
-        missed = sum(not is_right(verdict) and name in verdict.expected for verdict in judged
-                     if NONE not in verdict.expected)
-        precision, recall = ratio(right, right + false), ratio(right, right + missed)
-        good = good and precision >= ENOUGH and recall >= ENOUGH
-        print(f"{name:10} {right + missed:6} {right + false:6} {right:6} {precision:10.3f} {recall:7.3f}")
+    good = all([print_score(name, judged, {name}) for name in VERDICTS])
     print(f"phases found right: {sum(not outcome.phases for outcome in outcomes)} of {len(outcomes)}")
     for kind in ("cause", "pins"):
         known = [expected == found for outcome in outcomes for what, expected, found in outcome.process if what == kind]
         print(f"{kind} right: {sum(known)} of {len(known)}")
     return good
+
+
+def print_retention_scores(outcomes):
+    """The same of retention, by all patterns together: there are few cases of each."""
+    judged = [verdict for outcome in outcomes for verdict in outcome.verdicts]
+    print(f"\n{'pattern':10} {'sites':>6} {'found':>6} {'right':>6} {'precision':>10} {'recall':>7}")
+    for name in PATTERNS:
+        print_score(name, judged, {name})
+    return print_score("retention", judged, set(PATTERNS))
 
 
 def main():
@@ -230,10 +285,11 @@ def main():
     where.add_argument("--trace-only", type=pathlib.Path, metavar="FOLDER", help="record the traces, no more")
     where.add_argument("--from", type=pathlib.Path, metavar="FOLDER", dest="recorded", help="analyse what is recorded")
     options = parser.parse_args()
-    unknown = set(options.case or []) - {case.name for case in CASES}
+    all_cases = [*CASES, *RETENTION_CASES]
+    unknown = set(options.case or []) - {case.name for case in all_cases}
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
-    cases = [case for case in CASES if not options.case or case.name in options.case]
+    cases = [case for case in all_cases if not options.case or case.name in options.case]
 
     folder = options.keep or options.trace_only or options.recorded
     temporary = None if folder else pathlib.Path(tempfile.mkdtemp(prefix="leakan-accuracy."))
@@ -252,10 +308,12 @@ def main():
 
     for outcome in outcomes:
         outcome.print()
-    good = print_scores(outcomes)
+    growth = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+    retention = [outcome for outcome in outcomes if isinstance(outcome, RetentionOutcome)]
+    good = [print_scores(growth), print_retention_scores(retention)]
     passed = sum(outcome.is_right() for outcome in outcomes)
     print(f"cases: {passed} passed, {len(outcomes) - passed} failed", flush=True)
-    return 0 if good and not any(outcome.rises_though_clean(["growing"]) for outcome in outcomes) else 1
+    return 0 if all(good) and not any(outcome.rises_though_clean(["growing"]) for outcome in growth) else 1
 
 
 if __name__ == "__main__":

@@ -33,6 +33,27 @@ inline size_t opaque(size_t bytes)
     return bytes;
 }
 
+// Overwrites what earlier calls have left below the caller's frame: stale copies of pointers would be taken for
+// pointers.
+inline constexpr size_t kScrubbedBytes = 64 << 10;
+HOST_FRAME inline void scrub_stack()
+{
+    char below[kScrubbedBytes];
+    memset(below, 0, sizeof below);
+    keep(below);
+}
+
+// A pointer that no scan of memory takes for one.
+inline constexpr uintptr_t kHidingMask = 0x5a5a'5a5a'5a5a'5a5a;
+inline uintptr_t hide(const void* block)
+{
+    return reinterpret_cast<uintptr_t>(block) ^ kHidingMask;
+}
+inline void* reveal(uintptr_t hidden)
+{
+    return reinterpret_cast<void*>(hidden ^ kHidingMask);
+}
+
 // Prints without allocating: stdio takes a buffer from malloc.
 inline void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
 inline void say(const char* format, ...)

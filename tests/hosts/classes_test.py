@@ -1,0 +1,55 @@
+"""What points to the blocks that are left: each place for a pointer, each shape, each way to end."""
+
+import unittest
+
+from class_truth import COMMANDS, TRUTH, count_by_function, counts, in_words, is_right, records_of
+from leaktest import LeakTest
+
+
+class Classes(LeakTest):
+    def found(self, program, *arguments, status=0):
+        run = self.run_both([self.host(program), *map(str, COMMANDS[program]), *arguments], status=status)
+        # What comes by exec() may have a trace of its own.
+        (trace,) = [trace for trace in run.traces if trace.name.startswith(f"leak.{program}")]
+        report = self.report(trace)
+        self.assert_sound(report)
+        for site in report.sites:
+            self.assertEqual(sum(site.raw["class"].values()), site.blocks, site.raw)
+        return count_by_function(program, records_of(report))
+
+    def check(self, program, *arguments):
+        found = self.found(program, *arguments)
+        for function, truth in TRUTH[program].items():
+            with self.subTest(function):
+                self.assertTrue(is_right(found[function], truth),
+                                f"{function}: {in_words(truth)}, found {in_words(found[function])}")
+
+    def test_where_pointers_are(self):
+        self.check("class_roots")
+
+    def test_how_blocks_point_to_each_other(self):
+        self.check("class_blocks")
+
+    def test_objects_of_cxx(self):
+        self.check("class_cxx")
+
+    def test_strings_of_before_cxx11(self):
+        self.check("class_old_string")
+
+    def test_registered_memory(self):
+        self.check("class_registered")
+
+    def test_programs_that_end_by_themselves(self):
+        """However they do it: only exit() runs what the C library knows to run at the end."""
+        for end in ("_exit", "quick_exit", "exec"):
+            with self.subTest(end):
+                self.check("class_blocks", end)
+
+    def test_of_a_killed_program_nothing_is_known(self):
+        found = self.found("class_blocks", "kill", status=-9)
+        for function, truth in TRUTH["class_blocks"].items():
+            self.assertEqual(found[function], {**counts(), "unknown": sum(truth.values())}, function)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,89 @@
+"""`leakan retention`: large blocks that stay although little of them is needed, and those that only look like that."""
+
+import dataclasses
+import json
+import unittest
+
+from leaktest import LeakTest, names
+
+MEGABYTE = 1 << 20
+PAGE = 4096
+PATTERNS = {"pinned", "slack", "outgrown", "idle", "survivor"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """One entry: of which pattern (or of one of them), of which function's blocks."""
+
+    pattern: str
+    function: str
+    bytes: int | None  # None: the library decides
+    wasted: tuple  # from, to
+    blocks: int = 1
+
+
+def about(bytes, slack=PAGE * 4):
+    return bytes - slack, bytes + slack
+
+
+TRUTH = {
+    # make_shared() has the counts before the object, in one block.
+    "alias": Truth("pinned", "load_film", 64 * MEGABYTE + 16, about(64 * MEGABYTE)),
+    "alias_apart": Truth("pinned", "load_film_apart", 64 * MEGABYTE, about(64 * MEGABYTE)),
+    "slice": Truth("pinned", "read_document", 48 * MEGABYTE, about(48 * MEGABYTE)),
+    "arena_survivor": Truth("pinned", "make_arena", 16 * MEGABYTE, about(16 * MEGABYTE)),
+    "reserve": Truth("slack", "reserve_bytes", 64 * MEGABYTE, about(64 * MEGABYTE)),
+    "ring": Truth("slack", "map_ring", 32 * MEGABYTE, about(16 * MEGABYTE)),
+    # By its own length, which is a number, it is empty; 31 MiB of it were never touched.
+    "grown": Truth("outgrown or slack", "double_buffer", 64 * MEGABYTE, (31 * MEGABYTE - PAGE, 64 * MEGABYTE)),
+    "cleared": Truth("outgrown", "fill_numbers", 32 * MEGABYTE, about(32 * MEGABYTE)),
+    # What is left of them is counted by numbers, or is a table of pointers to what was given back: it may be found only
+    # that nothing is written any more.
+    "queue_burst": Truth("outgrown or idle", "queue_numbers", None, (MEGABYTE, 8 * MEGABYTE)),
+    "index_burst": Truth("outgrown or idle", "index_numbers", None, (4 * MEGABYTE, 16 * MEGABYTE)),
+    "heap_survivor": Truth("survivor", "make_row", 4000, (60 * MEGABYTE, 66 * MEGABYTE)),
+    "idle": Truth("idle", "fill_cache", 32 * MEGABYTE, about(32 * MEGABYTE)),
+}
+IN_USE = ("written", "read", "arena_in_use", "full", "text", "being_filled")
+
+
+class Retention(LeakTest):
+    def retention(self, case):
+        run = self.run_traced([self.host("large_blocks"), case])
+        self.assertEqual((run.status, run.stdout, run.stderr), (0, b"", b""))
+        data = json.loads(self.leakan("retention", "--format", "json", self.only_trace(run)).stdout)
+        self.assertEqual(data["schema"], "leakan.retention.v1")
+        for entry in data["retention"]:
+            self.assertIn(entry["pattern"], PATTERNS)
+            self.assertLessEqual(0, entry["wasted_bytes"])
+            self.assertGreater(entry["blocks"], 0)
+        return data["retention"]
+
+    def check(self, case):
+        truth = TRUTH[case]
+        entries = self.retention(case)
+        described = json.dumps(entries, indent=1)[:4000]
+        self.assertEqual(len(entries), 1, described)
+        (entry,) = entries
+        self.assertIn(entry["pattern"], truth.pattern.split(" or "), described)
+        self.assertTrue(any(names(frame["function"], truth.function) for frame in entry["stack"]), described)
+        self.assertEqual(entry["blocks"], truth.blocks, described)
+        if truth.bytes is not None:
+            self.assertEqual(entry["bytes"], truth.bytes, described)
+        self.assertLessEqual(truth.wasted[0], entry["wasted_bytes"], described)
+        self.assertLessEqual(entry["wasted_bytes"], truth.wasted[1], described)
+        self.assertTrue(entry["kept_by"], described)
+        self.assertTrue(entry["evidence"], described)
+
+
+def add(name, test):
+    setattr(Retention, "test_" + name, test)
+
+
+for retained in TRUTH:
+    add(retained, lambda self, case=retained: self.check(case))
+for used in IN_USE:
+    add(used + "_is_none", lambda self, case=used: self.assertEqual(self.retention(case), []))
+
+if __name__ == "__main__":
+    unittest.main()
