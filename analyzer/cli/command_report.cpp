@@ -17,7 +17,7 @@ struct Arguments {
     double interval_seconds = kDefaultInterval;
 };
 
-bool write(const Arguments& arguments)
+ReportFindings write(const Arguments& arguments)
 {
     if (!arguments.follow) return write_reports(arguments.traces, arguments.report);
     if (arguments.traces.size() != 1) throw UserError("--follow takes one trace; follow each by a leakan of its own");
@@ -33,14 +33,16 @@ void add_report_command(CLI::App& app, int& status)
     command->add_option("TRACE", arguments->traces, "Trace files")->required();
     add_report_options(*command, arguments->report);
     add_stacks_option(*command, arguments->report);
-    command->add_option("--fail-on", arguments->fail_on, "leaks: exit with status 1 when anything is unfreed")
-        ->check(CLI::IsMember({"leaks"}));
+    command->add_option("--fail-on", arguments->fail_on, "leaks: exit with status 1 when anything is unfreed; unreachable: when something of it can't be reached any more")
+        ->check(CLI::IsMember({"leaks", "unreachable"}));
     CLI::Option* follow = command->add_flag("--follow", arguments->follow,
                                             "Write a new report again and again until the program ends, or Ctrl-C");
     add_interval_option(*command, arguments->interval_seconds)->needs(follow);
     command->callback([arguments, &status] {
-        const bool findings = write(*arguments);
-        status = findings && arguments->fail_on == "leaks" ? kFindings : kDone;
+        const ReportFindings findings = write(*arguments);
+        const bool fails = (arguments->fail_on == "leaks" && findings.has_unfreed) ||
+                           (arguments->fail_on == "unreachable" && findings.has_unreachable);
+        status = fails ? kFindings : kDone;
     });
 }
 

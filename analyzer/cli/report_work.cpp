@@ -41,16 +41,22 @@ LeakReport report_of(const ReplayResult& replayed, Symbolizer& symbolizer, const
     return report;
 }
 
-bool write_reports(const std::vector<std::string>& traces, const ReportOptions& options)
+void ReportFindings::add(const LeakReport& report)
+{
+    has_unfreed = has_unfreed || report.unfreed.blocks > 0;
+    has_unreachable = has_unreachable || report.unfreed.class_blocks[static_cast<size_t>(BlockClass::unreachable)] > 0;
+}
+
+ReportFindings write_reports(const std::vector<std::string>& traces, const ReportOptions& options)
 {
     const Suppressions suppressions = options.suppressions();
     Output output(options.output);
     const TextStyle style = options.text_style(output.paint(options.color));
     Json all = Json::array();
-    bool findings = false;
+    ReportFindings findings;
     for (size_t i = 0; i < traces.size(); ++i) {
         const LeakReport report = read_report(traces[i], options, suppressions);
-        findings = findings || report.unfreed.blocks > 0;
+        findings.add(report);
         if (options.json()) {
             all.push_back(report_json(report, options.json_top()));
         } else {

@@ -22,7 +22,15 @@ namespace leak::analyzer {
 [[nodiscard]] LeakReport report_of(const ReplayResult& replayed, Symbolizer& symbolizer, const ReportOptions& options,
                                    const Suppressions& suppressions);
 
-// Writes the reports of `traces`, one after the other. Returns true when one of them has unfreed blocks.
-bool write_reports(const std::vector<std::string>& traces, const ReportOptions& options);
+// What reports have, for --fail-on.
+struct ReportFindings {
+    bool has_unfreed = false;
+    bool has_unreachable = false;
+
+    void add(const LeakReport& report);
+};
+
+// Writes the reports of `traces`, one after the other. Returns what any of them has.
+ReportFindings write_reports(const std::vector<std::string>& traces, const ReportOptions& options);
 
 } // namespace leak::analyzer

@@ -5,6 +5,7 @@
 #include "analyzer/decode/reopen.hpp"
 #include "analyzer/decode/samples.hpp"
 #include "analyzer/decode/slot_scan.hpp"
+#include "analyzer/decode/snapshot.hpp"
 
 #include <algorithm>
 #include <map>
@@ -119,6 +120,10 @@ void fill_header_facts(TraceContents& trace)
     info.parent_pid = header.parent_pid;
     info.start_unix_ns = header.start_unix_ns;
     info.end_state = header.end_state;
+    if (const auto snapshot = snapshot_ref(header)) {
+        info.snapshot_number = snapshot->number;
+        info.snapshot_ns = trace.clock.to_ns(snapshot->stamp);
+    }
     info.snapshot_failure = header.snapshot_failure;
     if (header.end_state != format::EndState::open) info.ended_ns = trace.clock.to_ns(header.end_stamp);
     if (header.end_state == format::EndState::exit_started || header.end_state == format::EndState::fast_exit)

@@ -46,12 +46,21 @@ Json module_json(const ModuleFacts& facts)
 
 Json slot_json(const SlotInfo& slot)
 {
-    constexpr const char* kinds[] = {"free", "start", "raw_events", "events", "pcs", "journal", "carried", "samples"};
+    constexpr const char* kinds[] = {"free", "start", "raw_events", "events", "pcs", "journal", "carried", "samples", "snapshot"};
     const auto kind = static_cast<size_t>(slot.kind);
     return {{"offset", slot.offset},         {"kind", kind < std::size(kinds) ? kinds[kind] : "unknown"},
             {"sequence", slot.sequence},     {"owner_tid", slot.owner_tid},
             {"used_bytes", slot.used_bytes}, {"events", slot.events},
             {"sound", slot.header_sound},    {"other_trace", slot.other_trace}};
+}
+
+// The one that holds, and why the last that was tried failed.
+Json snapshot_json(const TraceInfo& info)
+{
+    const std::string_view failure = words_of(info.snapshot_failure);
+    return {{"number", info.snapshot_number},
+            {"at_ns", info.snapshot_ns ? Json(*info.snapshot_ns) : Json()},
+            {"failure", failure.empty() ? Json() : Json(failure)}};
 }
 
 } // namespace
@@ -87,6 +96,7 @@ Json info_json(const TraceFacts& facts)
                           {"slot_bytes", facts.slot_bytes},
                           {"ring_bytes", facts.info.ring_bytes},
                           {"unused_slots", facts.unused_slots}}},
+            {"snapshot", snapshot_json(facts.info)},
             {"events", std::move(events)},
             {"stacks", facts.totals.stacks},
             {"unwinding", Json{{"libunwind_stacks", facts.info.libunwind_stacks},

@@ -60,6 +60,16 @@ void write_differences(std::ostream& out, const TraceFacts& facts, const Paint& 
     }
 }
 
+std::string snapshot_words(const TraceInfo& info)
+{
+    const std::string failure(words_of(info.snapshot_failure));
+    const std::string none = failure.empty() ? "none" : "none: " + failure;
+    return info.snapshot_ns ? "number " + std::to_string(info.snapshot_number) + ", at " +
+                                  time_words(*info.snapshot_ns) +
+                                  (failure.empty() ? "" : "; the last one failed: " + failure)
+                            : none;
+}
+
 void write_process(std::ostream& out, const TraceFacts& facts)
 {
     const TraceInfo& info = facts.info;
@@ -85,6 +95,7 @@ void write_process(std::ostream& out, const TraceFacts& facts)
                plural(facts.totals.stacks, "stack", "stacks") + ", at most " + std::to_string(info.depth_limit) +
                    " frames each");
     write_line(out, "unwinding", unwinding_words(info));
+    write_line(out, "snapshot", snapshot_words(info));
     write_line(out, "writer", time_words(static_cast<int64_t>(info.writer_cpu_ns)) + " of CPU time");
     for (const std::string& setting : info.settings) {
         write_line(out, "setting", setting);
@@ -155,7 +166,7 @@ void write_threads(std::ostream& out, const TraceFacts& facts, const Paint& pain
 
 char slot_letter(const SlotInfo& slot)
 {
-    constexpr std::string_view letters = ".SREPJCM"; // as format::SlotKind counts
+    constexpr std::string_view letters = ".SREPJCMN"; // as format::SlotKind counts
     const auto kind = static_cast<size_t>(slot.kind);
     return !slot.header_sound ? '!' : slot.other_trace ? 'x' : kind < letters.size() ? letters[kind] : '?';
 }
@@ -165,7 +176,7 @@ void write_slots(std::ostream& out, const TraceFacts& facts, const Paint& paint)
     out << '\n'
         << paint.bold("SLOTS") << "  " << plural(facts.slots.size(), "slot", "slots") << " in use, "
         << plural(facts.unused_slots, "slot", "slots") << " taken for later\n"
-        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  M memory  "
+        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  M memory  N snapshot  "
                      ". free  ! damaged  x of another trace")
         << '\n';
     for (size_t i = 0; i < facts.slots.size(); ++i) {
