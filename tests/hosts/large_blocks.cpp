@@ -244,7 +244,7 @@ void use_text()
 void renew_tables()
 {
     static size_t made = 0;
-    for (int i = 0; i < 100; ++i, ++made) {
+    for (int i = 0; i < 20; ++i, ++made) {
         free(tables[made % 4]);
         tables[made % 4] = make_table();
     }
