@@ -3,9 +3,9 @@
 
 The truth is in cases.py and retention_cases.py.
 
-A case passes when its verdicts, phases, cause and pins, or its patterns, are all right. The last line is `cases: N passed, N failed`; the
-exit status is 1 where precision or recall, of a verdict of growth or of all patterns of retention, is below 0.95 or
-something grows in a clean program.
+A case passes when its verdicts, phases, cause and pins, or its patterns, are all right. The last line is
+`cases: N passed, N failed`; the exit status is 1 where precision or recall, of a verdict of growth or of all patterns
+of retention, is below 0.95 or something grows in a clean program.
 """
 
 import argparse

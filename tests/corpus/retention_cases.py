@@ -51,5 +51,5 @@ RETENTION_CASES = [
     RetentionCase("import-again", "idle_tables import-again"),
     RetentionCase("lines-released", "survivors lines-released"),
     RetentionCase("lines-kept", "survivors lines-kept"),
-    RetentionCase("sessions-first", "survivors sessions-first"),
+    RetentionCase("sessions-renewed", "survivors sessions-renewed"),
 ]

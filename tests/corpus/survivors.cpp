@@ -1,7 +1,8 @@
 // survivors MODE: many small blocks, most of which are released together.
 //   lines              one line in 500 stays, and keeps the heap between; lines-released: none stays;
 //                      lines-kept: nine in ten stay
-//   sessions           the last of all sessions stays, at the end of the heap; sessions-first: the first
+//   sessions           one session of all stays, at the end of the heap; sessions-renewed: they come and go, all the
+//   time
 #include "retention_parts.hpp"
 
 namespace {
@@ -21,7 +22,7 @@ class Sessions {
 public:
     [[gnu::noinline]] char* open()
     {
-        constexpr size_t kSessionBytes = 3000;
+        constexpr size_t kSessionBytes = 100'000;
         return static_cast<char*>(std::memset(std::malloc(kSessionBytes), 's', kSessionBytes));
     }
 };
@@ -42,22 +43,26 @@ int main(int argc, char** argv)
     const std::string_view mode = Arguments(argc, argv).mode;
     Driver driver;
     std::vector<char*> kept;
-    if (mode.starts_with("lines")) {
-        Report report;
+    Report report;
+    Sessions sessions;
+    if (mode.starts_with("lines"))
         kept = make_blocks(
             40'000, [&] { return report.add_line(); },
             [&](unsigned line) {
                 return mode == "lines" ? line % 500 == 499 : mode == "lines-kept" && line % 10 != 0;
             });
-    } else {
-        Sessions sessions;
-        constexpr unsigned kSessions = 10'000;
+    else
         kept = make_blocks(
-            kSessions, [&] { return sessions.open(); },
-            [&](unsigned session) { return session == (mode == "sessions" ? kSessions - 1 : 0); });
-    }
+            400, [&] { return sessions.open(); },
+            [&](unsigned session) { return session >= (mode == "sessions" ? 399 : 396); });
     short_load(driver, [&](unsigned number) {
         for (size_t i = number % 10; i < kept.size(); i += 10) ++*kept[i];
+        if (mode != "sessions-renewed") return;
+        for (int i = 0; i < 20; ++i) {
+            std::free(kept.front());
+            kept.erase(kept.begin());
+            kept.push_back(sessions.open());
+        }
     });
     leave();
 }

@@ -66,6 +66,7 @@ PROGRAMS = {
     "bash": (["/bin/bash", "-c", "declare -A kept; for i in {1..200}; do kept[$i]=$i; done"], {}),
 }
 # Of a real program the blocks are compared that nothing in use points to (unreachable and indirect) and all together.
+# Between interior-only and reachable Valgrind draws another line: to it SQLite's blocks begin with their length.
 # What a stack or a freed block happens to hold differs from tool to tool, and so does the environment of a program.
 TOLERATED_BLOCKS = 3
 TOLERATED_PART = 0.05
@@ -140,7 +141,8 @@ class OtherTools(LeakTest):
             for what, kinds in (("lost", CLASSES[:2]), ("all", CLASSES)):
                 our, their = (sum(of_class[kind] for kind in kinds) for of_class in (ours, theirs))
                 with self.subTest(name, what=what):
-                    self.assertLessEqual(abs(our - their), max(TOLERATED_BLOCKS, TOLERATED_PART * their), (ours, theirs))
+                    tolerated = max(TOLERATED_BLOCKS, TOLERATED_PART * their)
+                    self.assertLessEqual(abs(our - their), tolerated, (ours, theirs))
 
 
 def add_comparison(program):

@@ -200,6 +200,15 @@ HOST_FRAME void in_large_freed_block()
 {
     leave_in_freed_block(1 << 20, malloc(1147));
 }
+// malloc has pointers to its header of the free memory behind the block. The header begins with what is the end of the
+// block, where the block is in use.
+HOST_FRAME void before_free_memory()
+{
+    keep(malloc(1160));
+    void* freed = malloc(2000);
+    fence(2000);
+    free(freed);
+}
 // So deep that nothing is called there again.
 HOST_FRAME void in_dead_frame()
 {
@@ -354,6 +363,7 @@ int main(int argc, char** argv)
     in_small_freed_block();
     in_large_freed_block();
     in_freed_block();
+    before_free_memory(); // nothing takes that memory again
     scrub_stack();
     end(argc > 1 ? argv[1] : "exit");
 }

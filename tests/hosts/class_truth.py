@@ -4,7 +4,7 @@ import collections
 
 from leaktest import HOSTS, names
 
-CLASSES = ("unreachable", "indirect", "interior_only", "reachable")
+CLASSES = ("unreachable", "indirect", "interior_only", "reachable", "unknown")
 
 
 def counts(**of_class):
@@ -66,7 +66,7 @@ TRUTH = {
         "in_kernel": lost(),  # limited: the kernel's memory can't be read
     },
     "class_blocks": {
-        "fence": reachable(5),
+        "fence": reachable(6),
         "alone": lost(),
         "five_alone": lost(5),
         "chain": lost(1, 9),
@@ -97,6 +97,7 @@ TRUTH = {
         "in_freed_block": lost(),
         "in_large_freed_block": lost(),
         "in_dead_frame": lost(),
+        "before_free_memory": lost(),
         "large": lost(),
         "large_in_use": reachable(),
         "large_inside": interior_only(),
@@ -151,6 +152,11 @@ TRUTH = {
         "in_file": lost(),
     },
 }
+
+# What class_blocks makes after its mark.
+AFTER_MARK = ("after_mark", "after_mark_in_use", "of_thread", "of_thread_in_use", "chain_of_thread",
+              "before_free_memory", "in_small_freed_block", "in_freed_block", "in_large_freed_block")
+FENCES_AFTER_MARK = 4
 
 
 def count_by_function(program, records):

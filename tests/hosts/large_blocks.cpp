@@ -172,21 +172,26 @@ void burst_of_index()
     index_of->clear();
 }
 
-// -- Between memory that was given back -------------------------------------------------------------------------------
+// -- Left over --------------------------------------------------------------------------------------------------------
 
-constexpr size_t kRows = 16'000;
-char* volatile rows[kRows];
-HOST_FRAME char* make_row()
+constexpr size_t kTables = 200;
+char* volatile tables[kTables];
+HOST_FRAME char* make_table()
 {
-    return filled_block(4000);
+    return filled_block(kMegabyte / 4);
 }
-void survive_in_heap()
+void survive_of_tables()
 {
-    for (auto& row : rows) row = make_row();
-    for (size_t i = 0; i + 1 < kRows; ++i) {
-        free(rows[i]);
-        rows[i] = nullptr;
+    for (auto& table : tables) table = make_table();
+    for (size_t i = 0; i < kTables; ++i) {
+        if (i == kTables / 2) continue;
+        free(tables[i]);
+        tables[i] = nullptr;
     }
+}
+void use_survivor()
+{
+    write_pages(tables[kTables / 2], kMegabyte / 4);
 }
 
 // -- Not used any more ------------------------------------------------------------------------------------------------
@@ -235,6 +240,15 @@ void use_text()
 {
     write_pages(text->data(), text->size());
 }
+// Of many that come and go some are always there.
+void renew_tables()
+{
+    static size_t made = 0;
+    for (int i = 0; i < 20; ++i, ++made) {
+        free(tables[made % 4]);
+        tables[made % 4] = make_table();
+    }
+}
 void fill_reserve()
 {
     bytes->resize(bytes->size() + 3 * kMegabyte, 'x');
@@ -256,13 +270,14 @@ constexpr Case kCases[] = {
     {"cleared", clear_numbers},
     {"queue_burst", burst_of_queue},
     {"index_burst", burst_of_index},
-    {"heap_survivor", survive_in_heap},
+    {"survivor", survive_of_tables, use_survivor},
     {"idle", make_cache},
     {"written", make_cache, write_cache},
     {"read", make_cache, read_cache},
     {"arena_in_use", fill_arena, use_arena},
     {"full", fill_numbers, use_numbers},
     {"text", fill_text, use_text},
+    {"renewed", renew_tables, renew_tables},
     {"being_filled", reserve_bytes, fill_reserve},
 };
 

@@ -41,10 +41,10 @@ TRUTH = {
     # that nothing is written any more.
     "queue_burst": Truth("outgrown or idle", "queue_numbers", None, (MEGABYTE, 8 * MEGABYTE)),
     "index_burst": Truth("outgrown or idle", "index_numbers", None, (4 * MEGABYTE, 16 * MEGABYTE)),
-    "heap_survivor": Truth("survivor", "make_row", 4000, (60 * MEGABYTE, 66 * MEGABYTE)),
+    "survivor": Truth("survivor", "make_table", MEGABYTE // 4, (0, 50 * MEGABYTE)),
     "idle": Truth("idle", "fill_cache", 32 * MEGABYTE, about(32 * MEGABYTE)),
 }
-IN_USE = ("written", "read", "arena_in_use", "full", "text", "being_filled")
+IN_USE = ("written", "read", "arena_in_use", "full", "text", "renewed", "being_filled")
 
 
 class Retention(LeakTest):
