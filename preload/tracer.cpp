@@ -103,6 +103,8 @@ bool Tracer::begin_recording_locked() noexcept
         carry_out_toggles(true);
     }
     if (state() == State::dormant && create_trace() && state() == State::dormant) enter_state(State::recording);
+    // Nothing else may start the threads in time.
+    if (state() == State::recording && settings.snapshot_ms != 0) static_cast<void>(writer.ensure_running());
     renew_mode();
     return state() == State::recording;
 }

@@ -98,22 +98,35 @@ bool Snapshots::is_possible() noexcept
         order_.reason = reason;
         order_.tid = os::tid();
         for (size_t i = 0; i < kSaved; ++i) order_.registers[i] = saved[i];
-        begin_on_host(reinterpret_cast<uint64_t>(saved));
+        const bool is_served = take_on_host(reinterpret_cast<uint64_t>(saved));
+        // Not before: the next one uses the same stack.
+        if (is_served)
+            leave();
+        else
+            hand_over();
+        if (!is_mark && reason != SnapshotReason::exec) is_ending_.store(true, std::memory_order_relaxed);
     }
     --t_local.locks_held;
 }
 
-void Snapshots::begin_on_host(uint64_t stack_pointer) noexcept
+// False: the copy is made, and the sampler's thread is there to serve it.
+bool Snapshots::take_on_host(uint64_t stack_pointer) noexcept
 {
     order_.stack_pointer = stack_pointer;
     order_.descriptor = -1;
-    if (!own_stack_.map()) return finish(Failure::no_memory);
-    auto work = [this] {
+    if (!own_stack_.map()) {
+        finish(Failure::no_memory);
+        return true;
+    }
+    bool is_served = true;
+    auto work = [this, &is_served] {
         if (!begin()) return;
-        if (order_.reason == SnapshotReason::mark && hand_over()) return;
-        serve();
+        is_served = order_.reason != SnapshotReason::mark || !g_tracer.writer.ensure_running() ||
+                    !g_tracer.sampler.has_thread();
+        if (is_served) serve();
     };
     on_private_stack(own_stack_, work);
+    return is_served;
 }
 
 // waits: for one that is under way, to end. False: there is one.
@@ -121,28 +134,41 @@ bool Snapshots::enter(bool waits) noexcept
 {
     for (uint32_t round = 0;; ++round) {
         Step step = Step::idle;
-        if (step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) return true;
+        if (step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) {
+            answers_ = wanted();
+            return true;
+        }
         if (!waits || round == kMostWaitRounds || g_tracer.is_adrift()) return false;
         os::futex_wait(reinterpret_cast<uint32_t*>(&step_), static_cast<uint32_t>(step), kRoundMilliseconds);
     }
 }
 
-// The thread is woken by the word that others count up, too.
-bool Snapshots::hand_over() noexcept
+// Whoever comes next may begin.
+void Snapshots::leave() noexcept
 {
-    if (!g_tracer.writer.ensure_running() || !g_tracer.sampler.has_thread()) return false;
+    step_.store(Step::idle, std::memory_order_release);
+    os::futex_wake(reinterpret_cast<uint32_t*>(&step_), INT32_MAX);
+}
+
+// The thread is woken by the word that others count up, too.
+void Snapshots::hand_over() noexcept
+{
+    // What others have asked for since the copy was made is not answered by it.
+    if (wanted() == answers_) ++answers_;
     step_.store(Step::waiting, std::memory_order_release);
     std::atomic_ref(*wanted_word()).fetch_add(1, std::memory_order_release);
     os::shared_futex_wake(wanted_word(), INT32_MAX);
-    return true;
 }
 
 void Snapshots::work() noexcept
 {
     seen_ = wanted();
     Step step = Step::waiting;
-    if (step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) serve();
-    if (!is_possible()) return;
+    if (step_.compare_exchange_strong(step, Step::begun, std::memory_order_acquire)) {
+        serve();
+        leave();
+    }
+    if (!is_possible() || is_ending_.load(std::memory_order_relaxed)) return;
     const format::FileHeader& header = g_tracer.file.header();
     const bool is_wanted = seen_ != std::atomic_ref(const_cast<uint32_t&>(header.snapshot_answered)).load();
     const bool is_due = g_tracer.settings.snapshot_ms != 0 && now_ns() >= next_ns_;
@@ -155,6 +181,7 @@ void Snapshots::work() noexcept
         order_.tid = 0;
         order_.descriptor = g_tracer.writer.descriptor();
         if (begin()) serve();
+        leave();
     }
     next_ns_ = now_ns() + uint64_t{g_tracer.settings.snapshot_ms} * 1'000'000;
 }
@@ -185,7 +212,6 @@ bool Snapshots::prepare() noexcept
 // False: there is none, and that was it.
 bool Snapshots::begin() noexcept
 {
-    answers_ = wanted();
     if (!g_tracer.is_recording()) {
         finish(Failure::stopped);
         return false;
@@ -317,8 +343,6 @@ void Snapshots::finish(Failure failure) noexcept
 {
     free_slots_but(number_);
     answer(failure, answers_);
-    step_.store(Step::idle, std::memory_order_release);
-    os::futex_wake(reinterpret_cast<uint32_t*>(&step_), INT32_MAX);
 }
 
 // In a trace without bound slots are not used again.
@@ -342,8 +366,7 @@ bool Snapshots::give_up_last() noexcept
         number_ = 0;
         free_slots_but(0);
     }
-    step_.store(Step::idle, std::memory_order_release);
-    os::futex_wake(reinterpret_cast<uint32_t*>(&step_), INT32_MAX);
+    leave();
     return has_any;
 }
 
@@ -355,6 +378,7 @@ void Snapshots::reset() noexcept
     last_number_ = number_ = 0;
     seen_ = 0;
     next_ns_ = 0;
+    is_ending_.store(false, std::memory_order_relaxed);
     step_.store(Step::idle, std::memory_order_relaxed);
 }
 

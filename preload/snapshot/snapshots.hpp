@@ -47,11 +47,12 @@ private:
 
     [[nodiscard]] static bool is_possible() noexcept;
     [[nodiscard]] bool enter(bool waits) noexcept;
-    void begin_on_host(uint64_t stack_pointer) noexcept;
+    [[nodiscard]] bool take_on_host(uint64_t stack_pointer) noexcept;
+    void leave() noexcept;
+    void hand_over() noexcept;
     [[nodiscard]] bool begin() noexcept;
     [[nodiscard]] bool prepare() noexcept;
     [[nodiscard]] long make_copy() noexcept;
-    [[nodiscard]] bool hand_over() noexcept;
     void serve() noexcept;
     void give_slot() noexcept;
     [[nodiscard]] bool copy_is_gone() noexcept;
@@ -61,6 +62,7 @@ private:
     void free_slots_but(uint64_t number) noexcept;
 
     std::atomic<Step> step_{Step::idle}; // a futex
+    std::atomic<bool> is_ending_{false}; // the last one was taken
     // Of whoever has taken the step from idle.
     CopyOrder order_{};
     Mailbox* mailbox_ = nullptr;

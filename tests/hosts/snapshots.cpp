@@ -24,7 +24,7 @@ struct Node {
     char rest[56];
 };
 Node* list = nullptr;
-void* reachable = nullptr;
+void* volatile reachable = nullptr;
 
 HOST_FRAME void* keep_global()
 {
