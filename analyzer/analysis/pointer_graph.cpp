@@ -26,13 +26,13 @@ constexpr unsigned kPageShift = 12;
 
 } // namespace
 
-PointerGraph::PointerGraph(const MemoryView& memory, std::span<const AddressRange> not_roots) : memory_(memory)
+PointerGraph::PointerGraph(const MemoryView& memory, const AllocatorMemory& allocator) : memory_(memory)
 {
     index_blocks();
     targets_.reserve(words().size());
     for (const SnapshotWord& word : words()) targets_.push_back(block_at(word.value));
     find_words_of_blocks();
-    find_roots(not_roots);
+    find_roots(allocator);
 }
 
 void PointerGraph::index_blocks()
@@ -132,8 +132,18 @@ void PointerGraph::find_words_of_blocks()
     }
 }
 
-void PointerGraph::find_roots(std::span<const AddressRange> not_roots)
+// A chunk of glibc's begins 16 bytes before its block, within the last 8 bytes of the block before it: a pointer of its
+// lists to a free chunk looks like one into that block.
+bool PointerGraph::is_next_chunk(uint64_t value, BlockNumber block) const
 {
+    constexpr uint64_t kHeader = 8, kLeast = 32;
+    const uint64_t bytes = std::max(kLeast, (live(block).bytes + kHeader + 15) / 16 * 16);
+    return value - blocks_[block].begin == bytes - 2 * kHeader;
+}
+
+void PointerGraph::find_roots(const AllocatorMemory& allocator)
+{
+    const std::vector<AddressRange>& not_roots = allocator.ranges;
     std::vector<bool> is_in_block(words().size());
     for (const GraphBlock& block : blocks_)
         std::fill(is_in_block.begin() + block.words_begin, is_in_block.begin() + block.words_end, true);
@@ -151,7 +161,9 @@ void PointerGraph::find_roots(std::span<const AddressRange> not_roots)
         while (left_out != not_roots.end() && left_out->end <= address) ++left_out;
         const bool is_left_out = area->kind == AreaKind::anonymous && left_out != not_roots.end() &&
                                  left_out->begin <= address && !is_registered(address);
-        if (!is_left_out) root_words_.push_back(i);
+        const bool is_of_lists =
+            allocator.is_glibc && area->kind == AreaKind::module_data && is_next_chunk(words()[i].value, targets_[i]);
+        if (!is_left_out && !is_of_lists) root_words_.push_back(i);
     }
     for (const ThreadRegisters& thread : memory_.image.registers)
         for (const uint64_t value : thread.values)

@@ -27,10 +27,16 @@ struct GraphBlock {
     bool has_inner = false; // other blocks lie in it
 };
 
+// What the allocator has for itself.
+struct AllocatorMemory {
+    std::vector<AddressRange> ranges; // by address: outside of blocks nothing in them keeps a block alive
+    bool is_glibc = false;            // its lists, in the C library's data, point to chunks
+};
+
 class PointerGraph {
 public:
-    // not_roots: memory outside all blocks whose words keep nothing alive, by address. `memory` must outlive the graph.
-    PointerGraph(const MemoryView& memory, std::span<const AddressRange> not_roots);
+    // `memory` must outlive the graph.
+    PointerGraph(const MemoryView& memory, const AllocatorMemory& allocator);
 
     [[nodiscard]] const MemoryView& memory() const { return memory_; }
     [[nodiscard]] std::span<const format::SnapshotWord> words() const { return memory_.image.words; }
@@ -77,7 +83,8 @@ private:
     void index_blocks();
     void add_region(BlockNumber first, BlockNumber last);
     void find_words_of_blocks();
-    void find_roots(std::span<const AddressRange> not_roots);
+    void find_roots(const AllocatorMemory& allocator);
+    [[nodiscard]] bool is_next_chunk(uint64_t value, BlockNumber block) const;
     [[nodiscard]] const Region* region_at(uint64_t address) const;
     [[nodiscard]] bool points_to_constants(uint64_t address) const;
 

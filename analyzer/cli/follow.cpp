@@ -121,7 +121,7 @@ bool wait_for_trace(const std::filesystem::path& trace)
     return true;
 }
 
-bool follow_report(const std::string& trace, const ReportOptions& options, double interval_seconds)
+ReportFindings follow_report(const std::string& trace, const ReportOptions& options, double interval_seconds)
 {
     const Suppressions suppressions = options.suppressions();
     Output output(options.output);
@@ -138,7 +138,9 @@ bool follow_report(const std::string& trace, const ReportOptions& options, doubl
         bool runs = true;
         first_refresh(live, is_first && is_new, runs);
         symbolizer.add(live.modules());
-        const LeakReport report = report_of(live.result(), symbolizer, options, suppressions);
+        // The last one has the snapshot of the end, and what a single reading finds.
+        const LeakReport report = runs ? report_of(live.result(), symbolizer, options, suppressions)
+                                       : read_report(trace, options, suppressions);
         const std::string text = report_words(report, options, style);
         progress.clear();
         {
@@ -146,7 +148,11 @@ bool follow_report(const std::string& trace, const ReportOptions& options, doubl
             output.stream() << text;
             output.finish();
         }
-        if (!runs || output.closed()) return report.unfreed.blocks > 0;
+        if (!runs || output.closed()) {
+            ReportFindings findings;
+            findings.add(report);
+            return findings;
+        }
         const auto next = pace.end_work();
         while (RefreshPace::Clock::now() < next && live.process_runs())
             std::this_thread::sleep_for(

@@ -3,7 +3,7 @@
 // One thread.
 #pragma once
 
-#include "analyzer/cli/report_options.hpp"
+#include "analyzer/cli/report_work.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -70,6 +70,6 @@ bool wait_for_trace(const std::filesystem::path& trace);
 
 // Writes one report after the other until the process of `trace` has ended, the last one then. Returns whether that has
 // unfreed blocks. On Ctrl-C the process exits with status 0.
-bool follow_report(const std::string& trace, const ReportOptions& options, double interval_seconds);
+ReportFindings follow_report(const std::string& trace, const ReportOptions& options, double interval_seconds);
 
 } // namespace leak::analyzer

@@ -63,21 +63,22 @@ uint64_t end_of_program(const ReplayResult& trace)
     return 0;
 }
 
-std::vector<AddressRange> allocator_memory(const ReplayResult& trace)
+AllocatorMemory allocator_memory(const ReplayResult& trace)
 {
-    std::vector<AddressRange> ranges;
-    if (may_lack_blocks(trace.info)) return ranges;
+    AllocatorMemory found;
+    if (may_lack_blocks(trace.info)) return found;
+    std::vector<AddressRange>& ranges = found.ranges;
     const MemoryView& memory = *trace.memory;
     const uint64_t program_end = end_of_program(trace);
-    const bool is_glibc =
+    found.is_glibc =
         std::ranges::none_of(trace.modules, [](const Module& module) { return is_allocator_library(module.path); });
-    if (is_glibc) add_glibc_heaps(memory, program_end, ranges);
+    if (found.is_glibc) add_glibc_heaps(memory, program_end, ranges);
     AddressRange last;
     for (const LiveBlock& block : memory.blocks) {
         if (block.kind == format::EventKind::custom_alloc || block.blocks != 1) continue;
         AddressRange range = pages_around(block.address, block.address + block.bytes);
         // A heap that the kernel has joined with memory below it.
-        if (is_glibc && !is_mapped_alone(block) && !is_main_heap(block.address, program_end)) {
+        if (found.is_glibc && !is_mapped_alone(block) && !is_main_heap(block.address, program_end)) {
             const SnapshotArea* area = memory.image.area_at(block.address);
             const uint64_t heap = block.address / kHeapBytes * kHeapBytes;
             if (area != nullptr)
@@ -91,7 +92,7 @@ std::vector<AddressRange> allocator_memory(const ReplayResult& trace)
             ranges.push_back({mapped.address, mapped.address + mapped.bytes});
     }
     join(ranges);
-    return ranges;
+    return found;
 }
 
 } // namespace leak::analyzer

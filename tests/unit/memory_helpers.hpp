@@ -77,8 +77,8 @@ private:
 
 class Classes {
 public:
-    explicit Classes(Memory& memory, std::span<const AddressRange> not_roots = {})
-        : graph_(memory.view(), not_roots), found_(find_reachability(graph_))
+    explicit Classes(Memory& memory, const AllocatorMemory& allocator = {})
+        : graph_(memory.view(), allocator), found_(find_reachability(graph_))
     {
     }
 

@@ -143,10 +143,22 @@ TEST_CASE("pointers that were left behind in free memory of the allocator hold n
     const uint64_t free = memory.skip(64);
     memory.word(free, block);
     CHECK(Classes(memory).of(block) == BlockClass::reachable);
-    const std::vector<AddressRange> heap = {{block, free + 64}};
+    const AllocatorMemory heap = {.ranges = {{block, free + 64}}, .is_glibc = true};
     CHECK(Classes(memory, heap).of(block) == BlockClass::unreachable);
     memory.view().image.registered_roots = {{free, free + 8}};
     CHECK(Classes(memory, heap).of(block) == BlockClass::reachable);
+}
+
+TEST_CASE("the lists of glibc's malloc point to chunks, which begin within the block before them")
+{
+    Memory memory;
+    const uint64_t block = memory.block(56), other = memory.block(56);
+    memory.global(block + 48);
+    memory.global(other + 40);
+    const AllocatorMemory glibc = {.ranges = {}, .is_glibc = true};
+    CHECK(Classes(memory, glibc).of(block) == BlockClass::unreachable);
+    CHECK(Classes(memory, glibc).of(other) == BlockClass::interior_only);
+    CHECK(Classes(memory).of(block) == BlockClass::interior_only);
 }
 
 TEST_CASE("a register holds a block")
