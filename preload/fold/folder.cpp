@@ -104,6 +104,7 @@ Folder::Plan Folder::plan() noexcept
     }
     std::sort(candidates.begin(), candidates.end(),
               [](const Candidate& a, const Candidate& b) { return a.sequence < b.sequence; });
+    lacks_memory_ = candidates.out_of_memory();
     const uint32_t wanted = slots_to_fold();
     Plan result;
     for (uint32_t i = 0; i < candidates.size() && i < wanted; ++i) {
