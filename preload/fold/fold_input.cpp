@@ -66,6 +66,7 @@ private:
     [[nodiscard]] bool fail() noexcept
     {
         input_.is_sound_ = false;
+        if (columns_.out_of_memory() || numbered_.out_of_memory()) input_.lacks_memory_ = true;
         return false;
     }
 
