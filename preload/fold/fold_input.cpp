@@ -66,6 +66,7 @@ private:
     [[nodiscard]] bool fail() noexcept
     {
         input_.is_sound_ = false;
+        if (columns_.out_of_memory() || numbered_.out_of_memory()) input_.lacks_memory_ = true;
         return false;
     }
 
@@ -227,7 +228,10 @@ void FoldInput::copy_raw_buffers() noexcept
 bool FoldInput::list_chunks() noexcept
 {
     MappedArray<std::byte> slot;
-    if (!slot.resize(kSlotBytes)) return false;
+    if (!slot.resize(kSlotBytes)) {
+        buffers_.set_out_of_memory();
+        return false;
+    }
     for (uint32_t i = 0; i < g_tracer.file.ring().slots(); ++i) {
         if (!g_tracer.file.ring().may_have_events_before(i, last_stamp_)) continue;
         if (os::read_at(fd_, slot.begin(), kSlotBytes, uint64_t{i} * kSlotBytes) != kSlotBytes) return false;

@@ -45,11 +45,12 @@ public:
     // Whether all of it could be read.
     [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
 
-    // Why begin() failed, if it did.
+    // Why begin() failed, if it did, or the events can't be read.
     [[nodiscard]] bool out_of_memory() const noexcept
     {
-        return decompressor_memory_.out_of_memory() || buffers_.out_of_memory() || copies_.out_of_memory() ||
-               heap_.out_of_memory() || (cursor_bytes_ != 0 && cursors_ == nullptr);
+        return lacks_memory_ || compressed_.out_of_memory() || decompressor_memory_.out_of_memory() ||
+               buffers_.out_of_memory() || copies_.out_of_memory() || heap_.out_of_memory() ||
+               (cursor_bytes_ != 0 && cursors_ == nullptr);
     }
 
     // Gives the memory back.
@@ -70,6 +71,7 @@ private:
     int fd_ = -1;
     uint64_t last_stamp_ = 0;
     bool is_sound_ = true;
+    bool lacks_memory_ = false;       // one of the cursors
     MappedArray<FoldBuffer> buffers_; // by stream and sequence, after arrange()
     MappedArray<std::byte> copies_;
     MappedArray<std::byte> compressed_; // of the chunk that is being opened

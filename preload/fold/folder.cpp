@@ -104,6 +104,7 @@ Folder::Plan Folder::plan() noexcept
     }
     std::sort(candidates.begin(), candidates.end(),
               [](const Candidate& a, const Candidate& b) { return a.sequence < b.sequence; });
+    lacks_memory_ = candidates.out_of_memory();
     const uint32_t wanted = slots_to_fold();
     Plan result;
     for (uint32_t i = 0; i < candidates.size() && i < wanted; ++i) {
@@ -133,15 +134,18 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
             while (input.apply_some())
                 if (is_writer) g_tracer.writer.work_on();
             is_done = input.is_sound() && !state_->out_of_memory();
+            lacks_memory_ = input.out_of_memory() || state_->out_of_memory();
         } else {
             // Nothing is changed yet: perhaps later.
-            lacks_memory_ = input.out_of_memory();
+            lacks_memory_ = input.out_of_memory() || state_->out_of_memory();
             if (own < 0) os::close(fd);
             return false;
         }
     }
     if (!is_done && g_tracer.file.is_cut(fd))
         g_tracer.lose_cut_file();
+    else if (!is_done && lacks_memory_)
+        g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
     else if (!is_done)
         g_tracer.fail(format::LossCause::internal, "old events can't be folded", -EIO);
     else

@@ -319,10 +319,10 @@ bool Snapshots::copy_is_gone() noexcept
 void Snapshots::end_copy() noexcept
 {
     const bool is_done = mailbox_->outcome.load(std::memory_order_acquire) != Outcome::running;
-    for (uint32_t round = 0; copy_ != 0 && !copy_is_gone() && !g_tracer.is_adrift(); ++round) {
-        if (!is_done || round > 1000) os::call(SYS_kill, copy_, SIGKILL);
-        os::sleep_ms(1);
-    }
+    if (copy_ != 0 && !is_done && !copy_is_gone()) os::call(SYS_kill, copy_, SIGKILL);
+    long waited = -EINTR;
+    while (copy_ != 0 && waited == -EINTR && !g_tracer.is_adrift()) waited = os::call(SYS_wait4, copy_, 0, __WCLONE, 0);
+    copy_ = 0;
 }
 
 // -- the end --

@@ -6,6 +6,7 @@
 // snapshots stack           a mark and an end on a stack of 16 KiB
 // snapshots wait MIB        holds so much in blocks of 64 bytes in a list, says so, and goes on until its input ends
 // snapshots limit nproc|as  at that limit
+// snapshots threads         threads that wait, each with a block that only its stack leads to
 // snapshots roots           registers memory that others share
 #include "host.hpp"
 #include "leak.h"
@@ -28,7 +29,7 @@ void* volatile reachable = nullptr;
 
 HOST_FRAME void* keep_global()
 {
-    return keep(malloc(1000));
+    return keep(malloc(1008)); // glibc points to the end of its last chunk: 8 bytes into a block of 1000
 }
 HOST_FRAME void lose_block()
 {
@@ -144,6 +145,44 @@ int fork_after_marks(int count)
     return 0;
 }
 
+HOST_FRAME void* keep_on_stack()
+{
+    return keep(malloc(500));
+}
+// The pointer stays in a frame that has returned.
+HOST_FRAME void forget_on_stack()
+{
+    void* volatile deep[200];
+    for (auto& place : deep) place = nullptr;
+    deep[3] = keep(malloc(700));
+}
+
+void* wait_with_block(void* ready)
+{
+    void* volatile block = keep_on_stack();
+    forget_on_stack();
+    __atomic_fetch_add(static_cast<int*>(ready), 1, __ATOMIC_SEQ_CST);
+    for (;;) pause();
+    return block;
+}
+
+int wait_in_threads()
+{
+    int ready = 0;
+    for (int i = 0; i < 4; ++i) {
+        pthread_t thread;
+        HOST_CHECK(pthread_create(&thread, nullptr, wait_with_block, &ready) == 0);
+    }
+    while (__atomic_load_n(&ready, __ATOMIC_SEQ_CST) != 4) usleep(1000);
+    usleep(50'000);
+    void* volatile block = keep_on_stack();
+    forget_on_stack();
+    reachable = keep_global();
+    lose_block();
+    say("end\n");
+    _exit(block == nullptr);
+}
+
 void* mark_and_end(void*)
 {
     leak_mark("small stack");
@@ -211,7 +250,7 @@ int register_roots()
     leak_root(shared + 512, 4096);
     leak_unroot(shared + 512);
     shared[7] = keep_global();
-    shared[600] = keep(malloc(3000));
+    shared[600] = keep_global();
     say("registered\n");
     return 0;
 }
@@ -230,6 +269,7 @@ int main(int argc, char** argv)
     if (is("stack")) return use_small_stack();
     if (is("wait")) return wait_for_input(static_cast<size_t>(number(2)));
     if (is("limit")) return reach_limit(argv[2]);
+    if (is("threads")) return wait_in_threads();
     if (is("roots")) return register_roots();
     return 2;
 }

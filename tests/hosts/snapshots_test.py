@@ -198,9 +198,30 @@ class Snapshots(LeakTest):
         self.assertEqual((run.status, run.stdout), (5, b"goes on\n"))
         self.assertEqual(read_header(self.only_trace(run))[::3], (0, NO_MEMORY))
 
+    def classes_of(self, run, function):
+        """{class: blocks} of the blocks with this function in their stack."""
+        sums = {}
+        for site in self.report_of(run).sites_of(function):
+            for name, blocks in site.raw["class"].items():
+                if blocks:
+                    sums[name] = sums.get(name, 0) + blocks
+        return sums
+
+    def test_stacks_of_threads_that_wait(self):
+        """What is on a stack in use leads to blocks, what is left below does not."""
+        run = self.run_host("threads")
+        self.assertEqual(self.classes_of(run, "keep_on_stack"), {"reachable": 5})
+        self.assertEqual(self.classes_of(run, "forget_on_stack"), {"unreachable": 5})
+        self.assertEqual(self.classes_of(run, "keep_global"), {"reachable": 1})
+        self.assertEqual(self.classes_of(run, "lose_block"), {"unreachable": 1})
+        snapshot = self.report_of(run).data["snapshot"]
+        self.assertEqual((snapshot["threads"], snapshot["threads_without_stack"]), (5, 0))
+        self.assertEqual((snapshot["reason"], snapshot["skipped_bytes"]), ("fast_exit", 0))
+
     def test_roots_of_the_programs_own(self):
         run = self.run_host("roots")
         self.assertEqual(read_header(self.only_trace(run))[::3], (1, WHOLE))
+        self.assertEqual(self.classes_of(run, "keep_global"), {"reachable": 1, "unreachable": 1})
 
     def check_traces(self, run):
         for trace in run.traces:
