@@ -192,8 +192,7 @@ private:
             by_stack[block.stack].push_back(std::move(one));
         };
         for (size_t i = 0; i < trace_.unfreed.size(); ++i)
-            if (trace_.unfreed[i].bytes >= rules_.large_bytes && is_mapped_alone(trace_.unfreed[i]) && is_left(i))
-                add(i, trace_.unfreed[i].bytes / kPageBytes * kPageBytes);
+            if (is_mapped_alone(trace_.unfreed[i]) && is_left(i)) add(i, 0);
         const MemoryView* memory = memory_ == nullptr ? nullptr : &*trace_.memory;
         for_free_below(trace_.unfreed, memory, end_of_program(trace_), is_left, add);
         for (auto& [stack, blocks] : by_stack) add_survivors(stack, std::move(blocks));
@@ -214,16 +213,11 @@ private:
         uint64_t most = totals.peak_bytes - std::min(totals.peak_bytes, totals.live_bytes);
         uint64_t wasted = 0;
         for (RetainedBlock& one : blocks) {
-            if (is_mapped_alone(*one.block)) {
-                // Written of late: in use.
-                const auto& pages = one.evidence.pages;
-                const bool is_used = found_.run.has_unwritten && pages && pages->steady * 2 < pages->touched;
-                if (is_used) one.retention.wasted_bytes = 0;
-            } else {
-                one.retention.wasted_bytes = std::min(one.retention.wasted_bytes, most);
-                most -= one.retention.wasted_bytes;
-            }
-            wasted += one.retention.wasted_bytes;
+            uint64_t& one_wasted = one.retention.wasted_bytes;
+            one_wasted = std::min(one_wasted, most);
+            most -= one_wasted;
+            if (one.block->bytes >= rules_.large_bytes) one_wasted += one.block->bytes / kPageBytes * kPageBytes;
+            wasted += one_wasted;
         }
         if (wasted < rules_.large_bytes) return;
         std::erase_if(blocks, [](const RetainedBlock& one) { return one.retention.wasted_bytes == 0; });
