@@ -23,6 +23,7 @@ void add_report_command(CLI::App& app, int& status);
 void add_watch_command(CLI::App& app, int& status);
 void add_diff_command(CLI::App& app, int& status);
 void add_growth_command(CLI::App& app, int& status);
+void add_retention_command(CLI::App& app, int& status);
 void add_timeline_command(CLI::App& app, int& status);
 void add_info_command(CLI::App& app, int& status);
 void add_dump_command(CLI::App& app, int& status);

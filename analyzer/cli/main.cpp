@@ -19,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   leakan watch 4711                        what grows in a running process, as it grows
   leakan diff before.zst after.zst         what changed between two runs or builds
   leakan growth leak.server.4711.zst       what memory did when the load stopped
+  leakan retention leak.server.4711.zst    large blocks that stay although little of them is needed
   leakan timeline leak.server.4711.zst     how memory went over the run
   leakan info leak.server.4711.zst         what is in a trace, and whether symbols were found
   leakan dump leak.server.4711.zst         every event as a line of text
@@ -41,6 +42,7 @@ int run(int argc, char** argv)
     leak::analyzer::add_watch_command(app, status);
     leak::analyzer::add_diff_command(app, status);
     leak::analyzer::add_growth_command(app, status);
+    leak::analyzer::add_retention_command(app, status);
     leak::analyzer::add_timeline_command(app, status);
     leak::analyzer::add_info_command(app, status);
     leak::analyzer::add_dump_command(app, status);

@@ -32,7 +32,7 @@ SiteOptions ReportOptions::sites() const
 
 LeakReportOptions ReportOptions::report() const
 {
-    LeakReportOptions options{.sites = sites(), .stacks = {}, .growth = growth};
+    LeakReportOptions options{.sites = sites(), .stacks = {}, .growth = growth, .retention = growth};
     for (size_t i = 0; i < std::size(kRanks); ++i)
         if (stacks == kRanks[i]) options.stacks = static_cast<RankBy>(i);
     return options;

@@ -30,7 +30,7 @@ struct ReportOptions {
     std::vector<std::string> suppression_files;
     bool no_default_suppressions = false;
     std::string stacks; // empty: not listed
-    bool growth = true; // not by an option: whether the command shows it
+    bool growth = true; // and retention; not by an option: whether the command shows them
     bool full = false;
     std::string color = "auto";
 

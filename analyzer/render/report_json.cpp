@@ -2,6 +2,7 @@
 
 #include "analyzer/render/class_words.hpp"
 #include "analyzer/render/growth_json.hpp"
+#include "analyzer/render/retention_json.hpp"
 
 namespace leak::analyzer {
 namespace {
@@ -146,6 +147,7 @@ Json report_json(const LeakReport& report, size_t top)
         {"unfreed", sites_json(report.unfreed.sites, report.info.sample_bytes != 0, top)},
         {"mapped", sites_json(report.mapped.sites, false, top)},
         {"growth", growth_section_json(report.growth, top)},
+        {"retention", report.retention ? retention_section_json(*report.retention, top) : Json::array()},
         {"mismatch_sites", mismatches_json(report.mismatches)},
         {"suppressed", suppressed_json(report.suppressed)},
         {"missing_symbols", missing_symbols_json(report.missing_symbols)}};

@@ -4,6 +4,7 @@
 #include "analyzer/render/growth_text.hpp"
 #include "analyzer/render/growth_words.hpp"
 #include "analyzer/render/heading.hpp"
+#include "analyzer/render/retention_text.hpp"
 #include "analyzer/render/run_words.hpp"
 #include "analyzer/render/words.hpp"
 #include "analyzer/report/frame_kind.hpp"
@@ -313,6 +314,7 @@ void write_report_text(std::ostream& out, const LeakReport& report, const TextSt
     write_summary(out, report);
     write_growth_section(out, report.growth, style);
     write_unfreed(out, report, style);
+    if (report.retention) write_retention_section(out, *report.retention, style);
     write_mismatches(out, report, style);
     write_mapped(out, report, style);
     write_stacks(out, report, style);

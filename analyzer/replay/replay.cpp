@@ -42,6 +42,8 @@ void look_at_memory(const Replayer& replayer, MemoryView& memory)
     MemoryView memory;
     memory.at_ns = trace.clock.to_ns(image->stamp);
     memory.events_are_known = !trace.carried || trace.carried->stamp <= image->stamp;
+    for (const UnwrittenRun& pages : image->unwritten)
+        memory.unwritten.push_back({pages.run, trace.clock.to_ns(pages.since)});
     memory.image = std::move(*image);
     return memory;
 }

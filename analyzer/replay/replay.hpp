@@ -36,13 +36,20 @@ public:
     virtual void finish(int64_t end_ns) { static_cast<void>(end_ns); }
 };
 
+// Pages that were not written from then on to the moment of the snapshot.
+struct UnwrittenPages {
+    format::PageRun run;
+    int64_t since_ns = 0;
+};
+
 // The memory of the process at one moment, and what was live then.
 struct MemoryView {
     MemoryImage image;
     int64_t at_ns = 0;
-    bool events_are_known = true;  // false: some up to then are folded, and what they released is not known
-    std::vector<LiveBlock> blocks; // heap blocks, inherited ones included, in order of allocation
-    std::vector<LiveBlock> mapped; // by address
+    std::vector<UnwrittenPages> unwritten; // by page; none: it is not known what was written when
+    bool events_are_known = true;          // false: some up to then are folded, and what they released is not known
+    std::vector<LiveBlock> blocks;         // heap blocks, inherited ones included, in order of allocation
+    std::vector<LiveBlock> mapped;         // by address
 };
 
 struct ReplayResult {

@@ -5,7 +5,8 @@
 namespace leak::analyzer {
 
 MemoryFacts::MemoryFacts(const ReplayResult& trace)
-    : graph(*trace.memory, allocator_memory(trace)), reachability(find_reachability(graph))
+    : allocator_ranges(allocator_memory(trace)), graph(*trace.memory, allocator_ranges),
+      reachability(find_reachability(graph))
 {
 }
 

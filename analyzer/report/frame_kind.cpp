@@ -71,6 +71,12 @@ bool is_runtime_frame(const Frame& frame)
            is_standard_name(frame.function);
 }
 
+const Frame& deciding_frame(const std::vector<Frame>& stack, std::string_view exe)
+{
+    const auto own = std::ranges::find_if_not(stack, [&](const Frame& frame) { return is_library_frame(frame, exe); });
+    return own == stack.end() ? stack.front() : *own;
+}
+
 size_t frames_above_entry(const std::vector<Frame>& stack)
 {
     // Whoever calls these is _start, by that name or stripped of it, or the main() that rustc writes.

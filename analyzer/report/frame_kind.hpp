@@ -21,6 +21,9 @@ namespace leak::analyzer {
 // or Rust's standard library.
 [[nodiscard]] bool is_library_frame(const Frame& frame, std::string_view exe);
 
+// The frame that stands for a stack: the innermost one of the program's own code, else the innermost. stack: not empty.
+[[nodiscard]] const Frame& deciding_frame(const std::vector<Frame>& stack, std::string_view exe);
+
 // How many frames are left of a stack without the start-up code below main() and below a thread's function, which is of
 // no interest; all of them where nothing else would be left.
 [[nodiscard]] size_t frames_above_entry(const std::vector<Frame>& stack);

@@ -73,10 +73,16 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
         report.growth =
             make_growth_report(trace, symbolizer, {.depth = options.sites.depth, .suppressions = &suppressions});
     std::vector<BlockFact> facts;
+    std::optional<MemoryFacts> memory;
     if (trace.memory) {
         report.snapshot = {trace.memory->at_ns, trace.memory->events_are_known, trace.memory->image.figures};
-        facts = facts_of(MemoryFacts(trace), trace.unfreed);
+        memory.emplace(trace);
+        facts = facts_of(*memory, trace.unfreed);
     }
+    if (options.retention)
+        report.retention = make_retention_report(trace, memory ? &*memory : nullptr, symbolizer,
+                                                 {.depth = options.sites.depth, .suppressions = &suppressions});
+    memory.reset();
     report.unfreed = group_blocks(trace.unfreed, facts, trace, symbolizer, &suppressions, options.sites);
     report.suppressed = suppressions.counts();
     for (const SuppressedCount& count : report.suppressed) {

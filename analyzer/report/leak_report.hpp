@@ -4,6 +4,7 @@
 #pragma once
 
 #include "analyzer/report/growth.hpp"
+#include "analyzer/report/retention.hpp"
 #include "analyzer/report/site.hpp"
 #include "analyzer/report/stack_sites.hpp"
 
@@ -36,6 +37,7 @@ struct LeakReportOptions {
     SiteOptions sites;
     std::optional<RankBy> stacks; // list what each stack did, ordered so
     bool growth = true;
+    bool retention = true;
 };
 
 struct LeakReport {
@@ -57,7 +59,8 @@ struct LeakReport {
     std::optional<ProcessSample> last_sample;    // with the latest that is known of each figure
     std::vector<MissingSymbols> missing_symbols; // by path
     GrowthReport growth;
-    std::optional<SnapshotFacts> snapshot; // that the classes of blocks are from
+    std::optional<RetentionReport> retention; // where looked for
+    std::optional<SnapshotFacts> snapshot;    // that the classes of blocks are from
 };
 
 [[nodiscard]] LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, Suppressions suppressions,

@@ -90,13 +90,6 @@ RawSites collect(const std::vector<LiveBlock>& blocks, std::span<const BlockFact
     return sites;
 }
 
-// The frame that stands for a stack: the innermost one of the program's own code, else the innermost.
-const Frame& deciding_frame(const std::vector<Frame>& stack, std::string_view exe)
-{
-    const auto own = std::ranges::find_if_not(stack, [&](const Frame& frame) { return is_library_frame(frame, exe); });
-    return own == stack.end() ? stack.front() : *own;
-}
-
 // Reduces `frames` to what the group has in common and gives the group's name; the result is the key.
 std::string reduce(const SiteOptions& options, const RawKey& raw, const ReplayResult& trace, std::vector<Frame>& frames,
                    std::string& label)

@@ -34,6 +34,12 @@ std::string debug_file_of(const std::vector<uint8_t>& build_id)
     return path + ".debug";
 }
 
+// .symtab has the versions of symbols in their names: pthread_create@@GLIBC_2.34.
+std::string demangle_symbol(std::string_view symbol)
+{
+    return demangle(std::string(symbol.substr(0, symbol.find('@'))).c_str());
+}
+
 } // namespace
 
 ModuleFile::ModuleFile(std::string path, std::vector<uint8_t> build_id)
@@ -95,7 +101,7 @@ void ModuleFile::read_dwarf()
         dwarf_.emplace(dwarf);
         state_.has_lines = true;
     }
-    symbols_.emplace(module_);
+    symbols_.emplace(module_, SymbolKind::function);
     state_.has_symbols = !symbols_->empty() || state_.has_lines;
     const char* main_file = nullptr;
     const char* debug_file = nullptr;
@@ -105,15 +111,20 @@ void ModuleFile::read_dwarf()
     }
 }
 
-// .symtab has the versions of symbols in their names: pthread_create@@GLIBC_2.34.
 std::string ModuleFile::symbol_name(uint64_t address) const
 {
     const char* symbol = symbols_ ? symbols_->find(address) : nullptr;
-    if (symbol == nullptr) {
-        return {};
-    }
-    const std::string unversioned = symbol;
-    return demangle(unversioned.substr(0, unversioned.find('@')).c_str());
+    return symbol == nullptr ? std::string() : demangle_symbol(symbol);
+}
+
+Variable ModuleFile::find_variable(uint64_t address)
+{
+    read_dwarf();
+    if (module_ == nullptr) return {};
+    if (!variables_) variables_.emplace(module_, SymbolKind::variable);
+    uint64_t start = 0;
+    const char* symbol = variables_->find(address, &start);
+    return symbol == nullptr ? Variable{} : Variable{demangle_symbol(symbol), address - start};
 }
 
 std::vector<CodeName> ModuleFile::find(uint64_t address)

@@ -23,6 +23,9 @@ public:
     // The functions at `address` (as in the file's program headers), innermost first; empty: nothing is known.
     [[nodiscard]] std::vector<CodeName> find(uint64_t address);
 
+    // The variable at `address`; no name: none is known.
+    [[nodiscard]] Variable find_variable(uint64_t address);
+
     // There is the code of a signal trampoline at `address`: what it "called" was interrupted, not a call.
     [[nodiscard]] bool is_signal_return(uint64_t address);
 
@@ -51,6 +54,7 @@ private:
     Dwarf_Addr dwarf_bias_ = 0;
     std::optional<DwarfIndex> dwarf_;
     std::optional<SymbolIndex> symbols_;
+    std::optional<SymbolIndex> variables_; // read when one is asked for
 };
 
 } // namespace leak::analyzer

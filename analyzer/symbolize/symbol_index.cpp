@@ -23,7 +23,7 @@ uint8_t rank_of(const GElf_Sym& symbol, const char* name)
 
 } // namespace
 
-SymbolIndex::SymbolIndex(Dwfl_Module* module)
+SymbolIndex::SymbolIndex(Dwfl_Module* module, SymbolKind kind)
 {
     const int count = dwfl_module_getsymtab(module);
     for (int i = 1; i < count; ++i) {
@@ -39,7 +39,10 @@ SymbolIndex::SymbolIndex(Dwfl_Module* module)
         const bool start_up =
             symbol.st_size == 0 && (GELF_ST_BIND(symbol.st_info) == STB_LOCAL || std::strcmp(name, "_init") == 0 ||
                                     std::strcmp(name, "_fini") == 0);
-        if ((type == STT_FUNC || type == STT_GNU_IFUNC) && !start_up) {
+        // A variable without a size would claim what lies behind it.
+        const bool is_wanted = kind == SymbolKind::function ? (type == STT_FUNC || type == STT_GNU_IFUNC) && !start_up
+                                                            : type == STT_OBJECT && symbol.st_size > 0;
+        if (is_wanted) {
             symbols_.push_back({address, address + symbol.st_size, name, rank_of(symbol, name)});
         }
     }
@@ -52,13 +55,14 @@ SymbolIndex::SymbolIndex(Dwfl_Module* module)
     symbols_.shrink_to_fit();
 }
 
-const char* SymbolIndex::find(uint64_t address) const
+const char* SymbolIndex::find(uint64_t address, uint64_t* start) const
 {
     auto candidate = std::ranges::upper_bound(symbols_, address, {}, &Symbol::start);
     for (int i = 0; i < kOverlapsLookedAt && candidate != symbols_.begin(); ++i) {
         --candidate;
         const bool sized = candidate->end > candidate->start;
         if (sized ? address < candidate->end : i == 0 && address - candidate->start < kUnsizedReachBytes) {
+            if (start != nullptr) *start = candidate->start;
             return candidate->name;
         }
     }

@@ -9,14 +9,16 @@
 
 namespace leak::analyzer {
 
+enum class SymbolKind : uint8_t { function, variable };
+
 class SymbolIndex {
 public:
     // Takes .symtab (of the file or its debug file), else .dynsym, and what .gnu_debugdata adds. The names stay
     // owned by `module`.
-    explicit SymbolIndex(Dwfl_Module* module);
+    SymbolIndex(Dwfl_Module* module, SymbolKind kind);
 
-    // The linkage name of the function at `address` (in the file), or nullptr.
-    [[nodiscard]] const char* find(uint64_t address) const;
+    // The linkage name of the function or variable at `address` (in the file), or nullptr. start: where it begins.
+    [[nodiscard]] const char* find(uint64_t address, uint64_t* start = nullptr) const;
     [[nodiscard]] bool empty() const { return symbols_.empty(); }
 
 private:

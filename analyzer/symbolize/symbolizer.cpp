@@ -138,6 +138,12 @@ std::vector<Frame> Symbolizer::symbolize(const std::vector<Pc>& stack)
     return all;
 }
 
+Variable Symbolizer::variable_at(uint64_t address, ModuleId module)
+{
+    const Impl::LoadedModule* loaded = impl_->module_of({address, module});
+    return loaded == nullptr ? Variable{} : loaded->file->find_variable(address - loaded->bias);
+}
+
 ModuleSymbols Symbolizer::symbols_of(ModuleId module)
 {
     const Impl::LoadedModule* loaded = impl_->module_of({0, module});

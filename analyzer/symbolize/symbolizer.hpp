@@ -21,6 +21,12 @@ struct Frame {
     friend bool operator==(const Frame&, const Frame&) = default;
 };
 
+// A variable of static storage.
+struct Variable {
+    std::string name{};  // demangled; empty: unknown
+    uint64_t offset = 0; // of the address asked for, from its start
+};
+
 // What became of a module's symbols, for `leakan info`.
 struct ModuleSymbols {
     bool file_found = false;       // a file with the same build-id (or, without build-ids, at the same path)
@@ -47,6 +53,9 @@ public:
     // The frames of a whole stack (innermost pc first), inlined ones included. The pc behind a signal trampoline
     // (__restore_rt) is taken as exact. Frames of libleak.so itself are left out; empty only when nothing else is left.
     [[nodiscard]] std::vector<Frame> symbolize(const std::vector<Pc>& stack);
+
+    // The variable at an absolute address in the module's data.
+    [[nodiscard]] Variable variable_at(uint64_t address, ModuleId module);
 
     [[nodiscard]] ModuleSymbols symbols_of(ModuleId module);
 
