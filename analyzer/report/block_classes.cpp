@@ -5,8 +5,7 @@
 namespace leak::analyzer {
 
 MemoryFacts::MemoryFacts(const ReplayResult& trace)
-    : allocator_ranges(allocator_memory(trace)), graph(*trace.memory, allocator_ranges),
-      reachability(find_reachability(graph))
+    : allocator(allocator_memory(trace)), graph(*trace.memory, allocator), reachability(find_reachability(graph))
 {
 }
 

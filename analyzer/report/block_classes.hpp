@@ -23,7 +23,7 @@ struct BlockFact {
 struct MemoryFacts {
     explicit MemoryFacts(const ReplayResult& trace);
 
-    std::vector<AddressRange> allocator_ranges; // by address: what of them lies in no block keeps nothing alive
+    AllocatorMemory allocator;
     PointerGraph graph;
     Reachability reachability;
 };
