@@ -196,8 +196,8 @@ private:
 
     [[nodiscard]] bool is_free(uint64_t address) const
     {
-        const auto behind = std::ranges::upper_bound(memory_->allocator_ranges, address, {}, &AddressRange::begin);
-        return behind != memory_->allocator_ranges.begin() && address < std::prev(behind)->end;
+        const auto behind = std::ranges::upper_bound(memory_->allocator.ranges, address, {}, &AddressRange::begin);
+        return behind != memory_->allocator.ranges.begin() && address < std::prev(behind)->end;
     }
 
     const ReplayResult& trace_;
