@@ -9,9 +9,11 @@ using format::kSnapshotPageBytes;
 namespace {
 
 constexpr uint64_t kLeastSteps = 3;      // of a growth chain
+constexpr uint64_t kMostReleased = 10;   // times what is left, of a growth chain
 constexpr double kIdlePages = 0.9;       // of those touched: a header may still be written
 constexpr double kFillSlackShare = 0.75; // never touched, where a pointer says how far it is filled by now
 constexpr double kLeastLeftOver = 0.25;  // of a block: touched, and of no use any more
+constexpr double kAlike = 4;             // times as large: a survivor and its siblings
 constexpr int64_t kLongerThanMost =
     1; // times the long lifetime of siblings, which is known to a factor of two: a survivor
 
@@ -116,15 +118,19 @@ bool is_growth_chain(const SiblingCounts& siblings)
     if (siblings.live_blocks == 0 || siblings.releases < kLeastSteps * siblings.live_blocks) return false;
     const double left = static_cast<double>(siblings.live_bytes) / static_cast<double>(siblings.live_blocks);
     const double released = static_cast<double>(siblings.released_bytes) / static_cast<double>(siblings.releases);
-    // Doubled each time they add up to what is left, by half each time to twice that.
-    return released * 2 <= left && siblings.released_bytes <= 5 * siblings.live_bytes / 2;
+    // Doubled each time they add up to what is left, by an eighth each time to eight times that.
+    return released * 2 <= left && siblings.released_bytes <= kMostReleased * siblings.live_bytes;
 }
 
 bool is_survivor(const BlockEvidence& block, const RetentionRules& rules)
 {
     const SiblingCounts& siblings = block.siblings;
-    return siblings.allocations >= rules.survivor_siblings &&
-           is_share(siblings.releases, siblings.allocations, rules.survivor_share) && !is_growth_chain(siblings) &&
+    if (siblings.allocations < rules.survivor_siblings || siblings.releases == 0 || block.is_reallocated) return false;
+    // Of a kind: about as large.
+    const double released = static_cast<double>(siblings.released_bytes) / static_cast<double>(siblings.releases);
+    const auto bytes = static_cast<double>(block.bytes);
+    return is_share(siblings.releases, siblings.allocations, rules.survivor_share) && !is_growth_chain(siblings) &&
+           bytes <= kAlike * released && released <= kAlike * bytes &&
            block.age_ns > kLongerThanMost * siblings.long_lifetime_ns;
 }
 

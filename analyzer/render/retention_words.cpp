@@ -77,6 +77,7 @@ std::string retention_sentence(const RetentionReport& report)
 {
     uint64_t wasted = 0;
     for (const RetentionSite& site : report.sites) wasted += site.wasted_bytes;
+    if (report.judged_blocks == 0 && report.sites.empty()) return "has no large blocks left";
     if (report.sites.empty())
         return "no large block of " + count_words(report.judged_blocks) + " was found to be kept in vain";
     const std::string stacks = plural(report.sites.size(), "stack", "stacks");
@@ -97,7 +98,9 @@ std::string waste_words(const RetentionSite& site)
     case RetentionPattern::outgrown:
         return "of " + blocks + outgrown_words(evidence);
     case RetentionPattern::slack:
-        return "of " + blocks + "; only " + bytes_words(evidence.resident_bytes) + " were ever touched";
+        return "of " + blocks +
+               (evidence.resident_bytes == 0 ? "; no page of it was ever touched"
+                                             : "; only " + bytes_words(evidence.resident_bytes) + " were ever touched");
     case RetentionPattern::idle:
         return "of " + blocks + "; not written since " + time_words(evidence.unwritten_ns);
     case RetentionPattern::survivor:

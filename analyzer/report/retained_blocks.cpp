@@ -178,10 +178,10 @@ private:
         const auto is_left = [&](size_t i) {
             const LiveBlock& block = trace_.unfreed[i];
             if (is_taken[i] || block.blocks != 1 || block.kind == format::EventKind::custom_alloc) return false;
-            BlockEvidence evidence;
-            evidence.age_ns = found_.run.end_ns - block.allocated_ns;
-            evidence.siblings = siblings_of(block.stack);
-            return is_survivor(evidence, rules_) && number_of(block).has_value();
+            // Most stacks have none.
+            const SiblingCounts& siblings = siblings_of(block.stack);
+            if (siblings.allocations < rules_.survivor_siblings || siblings.releases < siblings.live_blocks) return false;
+            return is_survivor(candidate(block, kNoBlock).evidence, rules_) && number_of(block).has_value();
         };
         std::unordered_map<StackId, std::vector<RetainedBlock>> by_stack;
         const auto add = [&](size_t i, uint64_t wasted) {
