@@ -26,7 +26,9 @@ constexpr unsigned kPageShift = 12;
 
 } // namespace
 
-PointerGraph::PointerGraph(const MemoryView& memory, const AllocatorMemory& allocator) : memory_(memory)
+PointerGraph::PointerGraph(const MemoryView& memory, const AllocatorMemory& allocator,
+                           std::function<bool(StackId)> makes_old_strings)
+    : memory_(memory), makes_old_strings_(std::move(makes_old_strings))
 {
     index_blocks();
     targets_.reserve(words().size());
@@ -182,6 +184,8 @@ bool PointerGraph::is_to_start(uint64_t value, BlockNumber block) const
 {
     const uint64_t offset = value - blocks_[block].begin;
     if (offset == 0 || is_behind_count(offset, live(block).kind)) return true;
+    constexpr uint64_t kStringHeader = 24; // length, capacity, and how many share it
+    if (offset == kStringHeader && makes_old_strings_ && makes_old_strings_(live(block).stack)) return true;
     return offset % sizeof(uint64_t) == 0 && points_to_constants(value) && points_to_constants(blocks_[block].begin);
 }
 

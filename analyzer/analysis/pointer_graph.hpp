@@ -7,6 +7,7 @@
 #include "analyzer/replay/replay.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -35,8 +36,10 @@ struct AllocatorMemory {
 
 class PointerGraph {
 public:
-    // `memory` must outlive the graph.
-    PointerGraph(const MemoryView& memory, const AllocatorMemory& allocator);
+    // `memory` must outlive the graph. makes_old_strings: whether blocks of a stack are strings as C++ had them before
+    // 2011; may be empty.
+    PointerGraph(const MemoryView& memory, const AllocatorMemory& allocator,
+                 std::function<bool(StackId)> makes_old_strings = {});
 
     [[nodiscard]] const MemoryView& memory() const { return memory_; }
     [[nodiscard]] std::span<const format::SnapshotWord> words() const { return memory_.image.words; }
@@ -54,9 +57,10 @@ public:
     // Values of registers that point into blocks.
     [[nodiscard]] std::span<const uint64_t> root_values() const { return root_values_; }
 
-    // A pointer to the start, or to where C++ points when it means the start, as two of Valgrind's
-    // --leak-check-heuristics have it: behind the count that new[] keeps of elements with destructors, and to a base
-    // class further inside, which begins with a pointer to a virtual table as the block does.
+    // A pointer to the start, or to where C++ points when it means the start, as Valgrind's --leak-check-heuristics
+    // have it: behind the count that new[] keeps of elements with destructors, to the text of a string that has its
+    // length before it, and to a base class further inside, which begins with a pointer to a virtual table as the block
+    // does.
     [[nodiscard]] bool is_to_start(uint64_t value, BlockNumber block) const;
 
     // Calls visit(target, value, word) for each pointer in the block, but not for those into itself.
@@ -89,6 +93,7 @@ private:
     [[nodiscard]] bool points_to_constants(uint64_t address) const;
 
     const MemoryView& memory_;
+    std::function<bool(StackId)> makes_old_strings_;
     std::vector<GraphBlock> blocks_;
     std::vector<Region> regions_; // by address
     std::vector<BlockNumber> entries_;

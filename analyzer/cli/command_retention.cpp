@@ -27,9 +27,9 @@ struct Arguments {
 RetentionReport read_retention(const std::string& trace, const RetentionOptions& options)
 {
     const ReplayResult replayed = replay(trace, true);
-    std::optional<MemoryFacts> memory;
-    if (replayed.memory) memory.emplace(replayed);
     Symbolizer symbolizer(replayed.modules);
+    std::optional<MemoryFacts> memory;
+    if (replayed.memory) memory.emplace(replayed, symbolizer);
     return make_retention_report(replayed, memory ? &*memory : nullptr, symbolizer, options);
 }
 

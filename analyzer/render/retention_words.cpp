@@ -139,7 +139,7 @@ std::vector<std::string> retention_limits(const RetentionReport& report)
 {
     std::vector<std::string> words;
     if (!report.snapshot_ns) {
-        const std::string_view why = failure_words(report.info.snapshot_failure);
+        const std::string_view why = words_of(report.info.snapshot_failure);
         words.push_back("There is no snapshot of the program's memory" +
                         (why.empty() ? std::string() : " (" + std::string(why) + ")") +
                         ": what is pinned, slack or idle is not known; only what was released besides, and what "

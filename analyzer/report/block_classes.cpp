@@ -2,10 +2,35 @@
 
 #include "analyzer/report/allocator_memory.hpp"
 
+#include <algorithm>
+#include <unordered_map>
+
 namespace leak::analyzer {
 
-MemoryFacts::MemoryFacts(const ReplayResult& trace)
-    : allocator(allocator_memory(trace)), graph(*trace.memory, allocator), reachability(find_reachability(graph))
+namespace {
+
+// Whether a stack makes strings of before C++11, by the name of the function that does.
+struct OldStrings {
+    const ReplayResult& trace;
+    Symbolizer& symbolizer;
+    std::unordered_map<StackId, bool> known = {};
+
+    bool operator()(StackId stack)
+    {
+        const auto [at, is_new] = known.try_emplace(stack, false);
+        if (is_new)
+            at->second = std::ranges::any_of(symbolizer.symbolize(trace.stacks.frames(stack)), [](const Frame& frame) {
+                return frame.function.contains("::_Rep::_S_create");
+            });
+        return at->second;
+    }
+};
+
+} // namespace
+
+MemoryFacts::MemoryFacts(const ReplayResult& trace, Symbolizer& symbolizer)
+    : allocator(allocator_memory(trace)), graph(*trace.memory, allocator, OldStrings{trace, symbolizer}),
+      reachability(find_reachability(graph))
 {
 }
 

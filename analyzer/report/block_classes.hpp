@@ -5,6 +5,7 @@
 
 #include "analyzer/analysis/reachability.hpp"
 #include "analyzer/replay/replay.hpp"
+#include "analyzer/symbolize/symbolizer.hpp"
 
 #include <cstdint>
 #include <span>
@@ -21,7 +22,7 @@ struct BlockFact {
 
 // The graph of the trace's snapshot and what follows from it. The trace must have a memory, and outlive it.
 struct MemoryFacts {
-    explicit MemoryFacts(const ReplayResult& trace);
+    MemoryFacts(const ReplayResult& trace, Symbolizer& symbolizer);
 
     AllocatorMemory allocator;
     PointerGraph graph;

@@ -76,7 +76,7 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
     std::optional<MemoryFacts> memory;
     if (trace.memory) {
         report.snapshot = {trace.memory->at_ns, trace.memory->events_are_known, trace.memory->image.figures};
-        memory.emplace(trace);
+        memory.emplace(trace, symbolizer);
         facts = facts_of(*memory, trace.unfreed);
     }
     if (options.retention)
