@@ -17,9 +17,8 @@ class RetentionCase:
     environment: dict = dataclasses.field(default_factory=dict)
 
 
-# A string keeps its length, and an index its count, as numbers: what shows is that nothing is written any more.
-OUTGROWN = frozenset({"outgrown", "idle"})
-
+# What only the times of writing would show (idle_tables cache, frames, import; outgrown text, index) is not among them:
+# snapshots have none yet.
 RETENTION_CASES = [
     RetentionCase("pinned-thumbnails", "kept_parts thumbnails", {"Gallery::decode": "pinned"}),
     RetentionCase("pinned-titles", "kept_parts titles", {"Library::read": "pinned"}),
@@ -28,11 +27,6 @@ RETENTION_CASES = [
     RetentionCase("slack-ring", "oversized ring", {"Ring::map": "slack"}),
     RetentionCase("slack-slots", "oversized slots", {"SlotTable::allocate": "slack"}),
     RetentionCase("outgrown-scratch", "outgrown scratch", {"Scratch::fill": "outgrown"}),
-    RetentionCase("outgrown-text", "outgrown text", {"Page::build": OUTGROWN}),
-    RetentionCase("outgrown-index", "outgrown index", {"Index::build": OUTGROWN}),
-    RetentionCase("idle-cache", "idle_tables cache", {"PriceCache::fill": "idle"}),
-    RetentionCase("idle-frames", "idle_tables frames", {"Frames::make_second": "idle"}),
-    RetentionCase("idle-import", "idle_tables import", {"Import::read": "idle"}),
     RetentionCase("survivor-lines", "survivors lines", {"Report::add_line": "survivor"}),
     RetentionCase("survivor-sessions", "survivors sessions", {"Sessions::open": "survivor"}),
     # Look-alikes.
