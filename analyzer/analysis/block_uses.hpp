@@ -23,11 +23,11 @@ namespace leak::analyzer {
 struct BlockUses {
     uint64_t pointers_to_start = 0; // or close behind it, where a header ends
     uint64_t pointers_inside = 0;
-    uint64_t owners = 0;                 // of those to the start, that belong to mere owners
-    std::optional<OffsetRange> window;   // of what pointers to the inside lead to, the last page of it whole
-    bool is_used_as_whole = false;       // somebody who is no mere owner holds the start, or that can't be told
-    std::optional<OffsetRange> contents; // as a container's header says
-    uint64_t furthest = 0;               // offset of the pointer furthest inside; 0: none
+    uint64_t owners = 0;                   // of those to the start, that belong to mere owners
+    std::optional<OffsetRange> window{};   // of what pointers to the inside lead to, the last page of it whole
+    bool is_used_as_whole = false;         // somebody who is no mere owner holds the start, or that can't be told
+    std::optional<OffsetRange> contents{}; // as a container's header says
+    uint64_t furthest = 0;                 // offset of the pointer furthest inside; 0: none
 };
 
 class UseFinder {

@@ -164,6 +164,7 @@ TEST_CASE("a deque says which part of its map has nodes")
     memory.word(entry, node);
     memory.global(map);
     memory.global(42); // a number: no pointer
-    for (int i = 0; i < 2; ++i) memory.global(node + 8).global(node).global(node + 512).global(entry);
+    for (int i = 0; i < 2; ++i)
+        for (const uint64_t value : {node + 8, node, node + 512, entry}) memory.global(value);
     CHECK(uses_of(memory, map).contents == OffsetRange{8 * kMebibyte, 8 * kMebibyte + 8});
 }
