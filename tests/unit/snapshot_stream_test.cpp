@@ -83,7 +83,7 @@ TEST_CASE("a word behind the end of its area is refused, and so is a stream that
     CHECK_FALSE(decoder.is_sound());
 
     for (size_t cut = 0; cut < bytes.size(); ++cut) {
-        SnapshotDecoder short_one(std::span(bytes).first(cut));
+        SnapshotDecoder short_one{std::span(bytes).first(cut)};
         uint64_t last = 0;
         for (size_t i = 0; i < kAreas.size(); ++i) {
             const SnapshotArea area = short_one.get_area(last);
