@@ -180,7 +180,8 @@ private:
             if (is_taken[i] || block.blocks != 1 || block.kind == format::EventKind::custom_alloc) return false;
             // Most stacks have none.
             const SiblingCounts& siblings = siblings_of(block.stack);
-            if (siblings.allocations < rules_.survivor_siblings || siblings.releases < siblings.live_blocks) return false;
+            if (siblings.allocations < rules_.survivor_siblings || siblings.releases < siblings.live_blocks)
+                return false;
             return is_survivor(candidate(block, kNoBlock).evidence, rules_) && number_of(block).has_value();
         };
         std::unordered_map<StackId, std::vector<RetainedBlock>> by_stack;
