@@ -28,20 +28,24 @@ LIBLSAN = subprocess.run(["gcc", "-print-file-name=liblsan.so"], capture_output=
 MAPPINGS = "looks for pointers in modules, stacks and blocks alone, not in other mappings"
 LEADERS = "has no leader of a cycle"
 NUMBERS = "its heap has such low addresses that numbers of the C library are taken for pointers into large blocks"
+ENDED = "knows the stacks that glibc keeps of threads that have ended"
 EVERY_MAPPING = "looks at all mappings that can be written, also of files"
 DIFFERENCES = {
     ("class_roots", "Valgrind"): {
         "in_dynamic_thread_local_of_other": "glibc's table of such storage is pointed to behind its start",
         "in_sealed_mapping": "does not look at memory that can only be read",
         "in_register": "has the registers of all threads",
+        "on_stack_of_ended": ENDED,
     },
     ("class_roots", "LSan"): {
+        "on_stack_of_ended": ENDED,
         "on_stack_of_fiber": MAPPINGS,
         "in_mapping": MAPPINGS,
         "in_shared_mapping": MAPPINGS,
         "in_sealed_mapping": MAPPINGS,
         "in_register": "has the registers of all threads",
     },
+    ("class_cxx", "Valgrind"): {"by_array_of_bytes": "reads the count that new[] keeps of elements with destructors"},
     ("class_blocks", "Valgrind"): {"large": NUMBERS, "below_large": NUMBERS},
     ("class_blocks", "LSan"): {"cycle_of_two": LEADERS, "cycle_below_one": LEADERS},
     ("class_registered", "Valgrind"): {"beside_registered_memory": EVERY_MAPPING, "in_file": EVERY_MAPPING},

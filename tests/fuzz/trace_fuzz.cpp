@@ -7,6 +7,7 @@
 // Without it fuzz_main.cpp replays a corpus and mutates it.
 #include "analyzer/analysis/growth_verdict.hpp"
 #include "analyzer/analysis/heap_pages.hpp"
+#include "analyzer/analysis/reachability.hpp"
 #include "analyzer/replay/replay.hpp"
 #include "analyzer/user_error.hpp"
 
@@ -55,6 +56,10 @@ void analyse(const ReplayResult& result)
     const std::vector<Phase> phases = phases_of(run, result.info.marks, {});
     if (phases.empty()) std::abort();
     static_cast<void>(judge_growth(run.heap, run.heap, run.heap, phases, {}));
+    if (result.memory) {
+        const PointerGraph graph(*result.memory, {});
+        if (find_reachability(graph).classes.size() != graph.blocks().size()) std::abort();
+    }
     HeapExtents extents(0);
     for (const LiveBlock& block : result.unfreed) extents.on_allocate(block);
     static_cast<void>(extents.pages_of(result.unfreed));
@@ -70,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     static const std::string path = "/proc/self/fd/" + std::to_string(file);
     if (ftruncate(file, 0) != 0 || pwrite(file, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
     try {
-        const ReplayResult result = replay_trace(path);
+        const ReplayResult result = replay_trace(path, {.wants_memory = true});
         check(result, size);
         constexpr unsigned kSeldom = 16; // it takes longer than the rest
         if (static unsigned runs = 0; runs++ % kSeldom == 0) analyse(result);

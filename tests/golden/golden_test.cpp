@@ -1,5 +1,6 @@
 // The checked-in traces give the same answers as on the day they were made.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "analyzer/analysis/reachability.hpp"
 #include "analyzer/replay/replay.hpp"
 #include "analyzer/user_error.hpp"
 
@@ -15,9 +16,9 @@ using enum leak::format::EventKind;
 
 namespace {
 
-ReplayResult replay(const std::string& name)
+ReplayResult replay(const std::string& name, const ReplayOptions& options = {})
 {
-    return replay_trace(GOLDEN_DIRECTORY "/" + name);
+    return replay_trace(GOLDEN_DIRECTORY "/" + name, options);
 }
 
 // What is said behind the file's name when it is refused.
@@ -131,7 +132,8 @@ TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gon
 TEST_CASE("the same events give the same answers in every version")
 {
     const ReplayResult old = replay("v1.0.zst");
-    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst", "v3.3.zst"}) {
+    for (const char* name :
+         {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst", "v3.3.zst", "v3.4-snapshot.zst"}) {
         CAPTURE(name);
         const ReplayResult result = replay(name);
         CHECK(result.info.damage.empty());
@@ -193,6 +195,36 @@ void check_same_answers(const ReplayResult& result, const ReplayResult& whole)
 }
 
 } // namespace
+
+TEST_CASE("v3.4: a snapshot tells what could be reached at its moment")
+{
+    const ReplayResult result = replay("v3.4-snapshot.zst", {.wants_memory = true});
+    CHECK(result.info.damage.empty());
+    CHECK(result.info.snapshot_number == 1);
+    REQUIRE(result.memory);
+    CHECK(result.memory->at_ns == 20'000);
+    CHECK(result.memory->image.figure(leak::format::SnapshotFigure::pause_ns) == 200);
+    CHECK(result.memory->image.resident.size() == 1);
+    CHECK(result.memory->image.unwritten.at(0).since == 10'000);
+    const PointerGraph graph(*result.memory, {});
+    const Reachability found = find_reachability(graph);
+    const auto class_of = [&](uint64_t address) { return found.classes.at(graph.block_at(address)); };
+    CHECK(class_of(0x40080) == BlockClass::reachable);
+    CHECK(class_of(0x40140) == BlockClass::interior_only);
+    CHECK(class_of(0x40200) == BlockClass::unreachable);
+    CHECK(class_of(0x402c0) == BlockClass::indirect);
+    CHECK(class_of(0x40380) == BlockClass::reachable);
+    CHECK(graph.block_at(0x40080 + 64 * 3 * 40) == kNoBlock); // allocated later
+}
+
+TEST_CASE("v3.4, one bit flipped in the snapshot: said, and all else is known")
+{
+    const ReplayResult result = replay("v3.4-snapshot-damaged.zst", {.wants_memory = true});
+    CHECK_FALSE(result.memory);
+    REQUIRE(result.info.damage.size() == 1);
+    CHECK(result.info.damage[0].what.starts_with("a part of the snapshot can't be read"));
+    CHECK(events_of(result.totals) == events_of(replay("v3.4-snapshot.zst").totals));
+}
 
 TEST_CASE("v3.3: marks from outside are among those of the program, in the order of time")
 {

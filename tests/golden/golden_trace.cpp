@@ -1,5 +1,6 @@
 #include "tests/golden/golden_trace.hpp"
 
+#include "format/snapshot.hpp"
 #include "tests/unit/fold_helpers.hpp"
 
 namespace leak::test {
@@ -107,6 +108,44 @@ TraceBuilder wrapped_golden_trace(TraceLayout layout)
     });
     wrapped.carry(written(state), kLastFolded);
     return wrapped;
+}
+
+// A global points to the first block that is left, that one to the inside of the second, and the third to the fourth.
+TraceBuilder snapshot_golden_trace(TraceLayout layout)
+{
+    constexpr uint64_t kMoment = 20'000, kGlobals = 0x47f000, kHeap = 0x40000;
+    const auto left = [](uint64_t i) { return kHeap + (3 * i + 2) * 64; };
+    const format::SnapshotArea areas[] = {{kHeap, 0x8000, format::AreaKind::anonymous, 0},
+                                          {kGlobals, 0x1000, format::AreaKind::module_data, 1}};
+    const std::vector<format::SnapshotWord> words[] = {{{left(0) + 8, left(1) + 16}, {left(2), left(3)}},
+                                                       {{kGlobals + 0x10, left(0)}}};
+    struct Parts {
+        std::vector<std::byte> all;
+        void part(std::span<const std::byte> bytes) { all.insert(all.end(), bytes.begin(), bytes.end()); }
+    } parts;
+    std::vector<std::byte> buffer(format::kMaxPartBytes + 64);
+    format::SnapshotEncoder encoder(buffer, parts);
+    encoder.put(std::size(areas));
+    uint64_t end = 0;
+    for (const format::SnapshotArea& area : areas) {
+        encoder.put_area(area, end);
+        end = area.address + area.bytes;
+    }
+    encoder.put(0);                          // registered roots
+    encoder.put_all(1, 4711, 2, 0, left(4)); // registers of one thread
+    for (size_t i = 0; i < std::size(areas); ++i) {
+        encoder.begin_words(areas[i]);
+        for (const format::SnapshotWord& word : words[i]) encoder.put_word(word);
+        encoder.end_words();
+    }
+    encoder.put_all(1, kHeap / format::kSnapshotPageBytes, 2);         // resident pages
+    encoder.put_all(1, kHeap / format::kSnapshotPageBytes, 1, 10'000); // unwritten ones
+    const auto reason = static_cast<uint64_t>(format::SnapshotReason::mark);
+    encoder.put_all(format::kSnapshotFigures, reason, 200, 300, 0x9000, 0, 2, 0, 1);
+    encoder.flush();
+    TraceBuilder trace = golden_trace(layout);
+    trace.snapshot(parts.all, kMoment);
+    return trace;
 }
 
 TraceBuilder killed_golden_trace(TraceLayout layout)

@@ -18,6 +18,9 @@ using AfterEvent = std::function<void(TraceBuilder& trace, uint32_t thread, cons
 // first part of one.
 [[nodiscard]] TraceBuilder wrapped_golden_trace(TraceLayout layout);
 
+// The same with a snapshot of its memory.
+[[nodiscard]] TraceBuilder snapshot_golden_trace(TraceLayout layout);
+
 // The same of a process that was killed: it did not say how it ended, and thread 1's third buffer was compressed and
 // not yet freed.
 [[nodiscard]] TraceBuilder killed_golden_trace(TraceLayout layout);

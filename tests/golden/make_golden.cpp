@@ -58,6 +58,11 @@ void write_broken(const std::filesystem::path& directory, const std::string& ver
     image = test::wrapped_golden_trace(test::TraceLayout::compact()).image();
     slot_body(image, 2)[sizeof(format::PartHeader) + 40] ^= std::byte{0x10};
     write(directory / (version + "-wrapped-damaged.zst"), image);
+
+    image = test::snapshot_golden_trace(test::TraceLayout::compact()).image();
+    const auto snapshot = image.size() - test::TraceLayout::compact().slot_bytes; // its slot is the last
+    image[snapshot + sizeof(format::SlotHeader) + sizeof(format::PartHeader) + 20] ^= std::byte{0x10};
+    write(directory / (version + "-snapshot-damaged.zst"), image);
 }
 
 // What no reader of this version takes for a trace of its own: made once.
@@ -87,6 +92,7 @@ int main(int argc, char** argv)
     const auto layout = test::TraceLayout::compact();
     test::golden_trace(layout).save(directory / (version + ".zst"));
     test::wrapped_golden_trace(layout).save(directory / (version + "-wrapped.zst"));
+    test::snapshot_golden_trace(layout).save(directory / (version + "-snapshot.zst"));
     test::killed_golden_trace(layout).save(directory / (version + "-killed.zst"));
     write_broken(directory, version);
     write_foreign(directory);

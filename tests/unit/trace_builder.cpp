@@ -217,15 +217,31 @@ std::pair<uint64_t, uint32_t> TraceBuilder::position(uint32_t thread, uint32_t l
     return {state.next_sequence - 1, row_count(state.header().written)};
 }
 
+namespace {
+
+[[nodiscard]] StateRef reference_to(const std::vector<std::byte>& stream, uint64_t stamp, uint64_t number)
+{
+    const auto parts = static_cast<uint32_t>((stream.size() + kMaxPartBytes - 1) / kMaxPartBytes);
+    StateRef reference = {number, stamp, stream.size(), parts, 0};
+    reference.checksum = LEAK_CHECKSUM_UP_TO(reference, checksum);
+    return reference;
+}
+
+} // namespace
+
 void TraceBuilder::carry(std::vector<std::byte> state, uint64_t last_stamp, uint64_t number)
 {
     carried_ = std::move(state);
-    StateRef& reference = header.carried[0];
     header.ring_bytes = 32 * kSlotBytes;
     header.carried_index = 0;
-    const auto parts = static_cast<uint32_t>((carried_.size() + kMaxPartBytes - 1) / kMaxPartBytes);
-    reference = {number, last_stamp, carried_.size(), parts, 0};
-    reference.checksum = LEAK_CHECKSUM_UP_TO(reference, checksum);
+    header.carried[0] = reference_to(carried_, last_stamp, number);
+}
+
+void TraceBuilder::snapshot(std::vector<std::byte> stream, uint64_t stamp, uint64_t number)
+{
+    snapshot_ = std::move(stream);
+    header.snapshot_index = 1;
+    header.snapshots[1] = reference_to(snapshot_, stamp, number);
 }
 
 void TraceBuilder::lose_buffer(uint32_t thread, uint32_t level)
@@ -290,7 +306,8 @@ void TraceBuilder::put_chunks(std::vector<std::byte>& file)
     }
 }
 
-void TraceBuilder::put_carried(std::vector<std::byte>& file)
+void TraceBuilder::put_parts(std::vector<std::byte>& file, FrameKind frame, SlotKind slot, uint64_t number,
+                             std::span<const std::byte> stream)
 {
     static std::vector<uint64_t> memory(PartCompressor::memory_bytes(1) / 8 + 1);
     PartCompressor parts;
@@ -298,17 +315,16 @@ void TraceBuilder::put_carried(std::vector<std::byte>& file)
     std::byte* at = nullptr;
     uint64_t room = 0;
     PartHeader part = {};
-    part.frame = make_frame(FrameKind::carried, sizeof part);
-    part.number = header.carried[0].number;
-    for (size_t from = 0; from < carried_.size(); from += kMaxPartBytes, ++part.part) {
-        const auto plain =
-            std::span(carried_).subspan(from, std::min<size_t>(carried_.size() - from, kMaxPartBytes));
+    part.frame = make_frame(frame, sizeof part, frame == FrameKind::snapshot ? kIgnorable : uint16_t{0});
+    part.number = number;
+    for (size_t from = 0; from < stream.size(); from += kMaxPartBytes, ++part.part) {
+        const auto plain = stream.subspan(from, std::min<size_t>(stream.size() - from, kMaxPartBytes));
         const auto compressed = parts.compress(plain);
         part.plain_bytes = static_cast<uint32_t>(plain.size());
         part.compressed_bytes = static_cast<uint32_t>(compressed.size());
         part.checksum = LEAK_CHECKSUM_UP_TO(part, checksum);
         if (at == nullptr || !chunk_fits(chunk_bytes<PartHeader>(part.compressed_bytes), room)) {
-            at = add_slot(file, SlotKind::carried) + sizeof(SlotHeader);
+            at = add_slot(file, slot) + sizeof(SlotHeader);
             room = layout_.slot_bytes - sizeof(SlotHeader);
         }
         const uint64_t taken = append_chunk(at, room, part, compressed);
@@ -344,7 +360,8 @@ std::vector<std::byte> TraceBuilder::image()
     put_start_slot(add_slot(file, SlotKind::start));
     put_raw_buffers(file);
     put_chunks(file);
-    put_carried(file);
+    put_parts(file, FrameKind::carried, SlotKind::carried, header.carried[0].number, carried_);
+    put_parts(file, FrameKind::snapshot, SlotKind::snapshot, header.snapshots[1].number, snapshot_);
     header.slot_count = slot_sequence_;
     put(file.data() + kFileHeaderOffset, header);
     return file;

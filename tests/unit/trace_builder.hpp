@@ -79,6 +79,9 @@ public:
     void flush_all();
     // Where the stream's last event is: the sequence of its buffer, and how many events that has up to it.
     [[nodiscard]] std::pair<uint64_t, uint32_t> position(uint32_t thread, uint32_t level = 0);
+    // Adds a snapshot: its stream, decompressed.
+    void snapshot(std::vector<std::byte> stream, uint64_t stamp, uint64_t number = 1);
+
     // Makes the trace one that has wrapped: with this carried state, decompressed.
     void carry(std::vector<std::byte> state, uint64_t last_stamp, uint64_t number = 1);
     // Leaves out the chunks there are: their events were folded, their slots used again.
@@ -124,7 +127,8 @@ private:
     void put_start_slot(std::byte* slot);
     void put_chunks(std::vector<std::byte>& file);
     void put_raw_buffers(std::vector<std::byte>& file);
-    void put_carried(std::vector<std::byte>& file);
+    void put_parts(std::vector<std::byte>& file, format::FrameKind frame, format::SlotKind slot, uint64_t number,
+                   std::span<const std::byte> stream);
 
     TraceLayout layout_;
     std::vector<format::PcEntry> pcs_;
@@ -134,6 +138,7 @@ private:
     std::vector<Chunk> chunks_;
     std::vector<std::vector<std::byte>> kept_raw_;
     std::vector<std::byte> carried_;
+    std::vector<std::byte> snapshot_;
     uint64_t slot_sequence_ = 0;
 };
 
