@@ -49,7 +49,8 @@ void* reallocate(EventKind kind, void* old, size_t bytes, HookFrame hook) noexce
 void release(EventKind kind, void* block) noexcept
 {
     if (block == nullptr || bootstrap_owns(block)) return;
-    if (t_local.releasing != hidden(block)) record_release(kind, block); // else the operator delete that calls us has done so
+    if (t_local.releasing != hidden(block))
+        record_release(kind, block); // else the operator delete that calls us has done so
     real().free(block);
 }
 

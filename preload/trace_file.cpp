@@ -130,8 +130,7 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
     trace_id_ = random_id();
     if (spare_.load(std::memory_order_relaxed) == nullptr)
         if (auto* place = static_cast<std::byte*>(os::map_memory(kSlotBytes)); place != nullptr) keep_or_unmap(place);
-    if (mapped_ == nullptr)
-        mapped_ = static_cast<std::atomic<uint64_t>*>(map_own(kMostMapped * sizeof *mapped_));
+    if (mapped_ == nullptr) mapped_ = static_cast<std::atomic<uint64_t>*>(map_own(kMostMapped * sizeof *mapped_));
     Slot first;
     if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd))) first = take_slot(fd, SlotKind::start, os::tid());
     std::byte* const slot = first.at;

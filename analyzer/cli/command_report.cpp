@@ -33,7 +33,10 @@ void add_report_command(CLI::App& app, int& status)
     command->add_option("TRACE", arguments->traces, "Trace files")->required();
     add_report_options(*command, arguments->report);
     add_stacks_option(*command, arguments->report);
-    command->add_option("--fail-on", arguments->fail_on, "leaks: exit with status 1 when anything is unfreed; unreachable: when something of it can't be reached any more")
+    command
+        ->add_option("--fail-on", arguments->fail_on,
+                     "leaks: exit with status 1 when anything is unfreed; unreachable: when something of it can't be "
+                     "reached any more")
         ->check(CLI::IsMember({"leaks", "unreachable"}));
     CLI::Option* follow = command->add_flag("--follow", arguments->follow,
                                             "Write a new report again and again until the program ends, or Ctrl-C");

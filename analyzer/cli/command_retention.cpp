@@ -1,27 +1,18 @@
 #include "analyzer/cli/commands.hpp"
-#include "analyzer/cli/output.hpp"
-#include "analyzer/cli/report_options.hpp"
 #include "analyzer/cli/report_work.hpp"
+#include "analyzer/cli/section_command.hpp"
 #include "analyzer/render/retention_json.hpp"
 #include "analyzer/render/retention_text.hpp"
 
 #include <CLI/CLI.hpp>
-#include <limits>
 #include <memory>
 
 namespace leak::analyzer {
 namespace {
 
-constexpr size_t kAll = std::numeric_limits<size_t>::max();
-
 struct Arguments {
-    std::vector<std::string> traces;
+    SectionArguments section;
     RetentionOptions options;
-    std::optional<size_t> top; // 0: all
-    std::string format = "text";
-    std::string output;
-    std::string color = "auto";
-    bool full = false;
 };
 
 RetentionReport read_retention(const std::string& trace, const RetentionOptions& options)
@@ -38,24 +29,9 @@ void write_retention(const Arguments& arguments)
     RetentionOptions options = arguments.options;
     const Suppressions suppressions(true);
     options.suppressions = &suppressions;
-    const bool is_json = arguments.format == "json";
-    const size_t top = arguments.top.value_or(is_json ? 0 : 10);
-    Output output(arguments.output);
-    const TextStyle style{.paint = output.paint(arguments.color), .full = arguments.full, .top = top == 0 ? kAll : top};
-    Json all = Json::array();
-    for (size_t i = 0; i < arguments.traces.size(); ++i) {
-        const RetentionReport report = read_retention(arguments.traces[i], options);
-        if (is_json) {
-            all.push_back(retention_json(report, style.top));
-        } else {
-            output.stream() << (i == 0 ? "" : "\n\n");
-            write_retention_text(output.stream(), report, style);
-        }
-    }
-    if (is_json)
-        write_json(output.stream(),
-                   all.size() == 1 ? all.front() : Json{{"schema", "leakan.retentions.v1"}, {"reports", all}});
-    output.finish();
+    write_sections(
+        arguments.section, "leakan.retentions.v1",
+        [&](const std::string& trace) { return read_retention(trace, options); }, write_retention_text, retention_json);
 }
 
 void add_share_option(CLI::App& command, const std::string& name, double& share, const std::string& meaning)
@@ -96,12 +72,8 @@ void add_retention_command(CLI::App& app, int& status)
     auto arguments = std::make_shared<Arguments>();
     CLI::App* command = app.add_subcommand(
         "retention", "Say which large blocks stay although little of them is needed, and who keeps them");
-    command->add_option("TRACE", arguments->traces, "Trace files")->required();
+    add_section_options(*command, arguments->section);
     add_rule_options(*command, arguments->options);
-    command->add_option("--top", arguments->top, "Show N stacks; 0: all. Default: 10, all in JSON")->type_name("N");
-    add_output_options(*command, arguments->format, arguments->output);
-    command->add_flag("--full", arguments->full, "Every frame, whole names and whole paths");
-    add_color_option(*command, arguments->color);
     command->callback([arguments, &status] {
         write_retention(*arguments);
         status = kDone;

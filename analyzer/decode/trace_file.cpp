@@ -221,8 +221,19 @@ constexpr int kAttempts = 20; // to read a file while nothing is folded
     return reference ? reference->number : 0;
 }
 
-// A process that uses slots again may do so while we read. What belongs to a carried state stays until the next one
-// holds, so the file is copied until that did not happen meanwhile.
+// The states that hold: whose slots are left alone.
+[[nodiscard]] bool are_still_held(const FileReader& file, const format::FileHeader& header)
+{
+    const format::FileHeader now = read_file_header(file);
+    const auto snapshot = [](const format::FileHeader& one) {
+        const auto reference = snapshot_ref(one);
+        return reference ? reference->number : 0;
+    };
+    return number_of(now) == number_of(header) && snapshot(now) == snapshot(header);
+}
+
+// A process that uses slots again may do so while we read. What belongs to a carried state or a snapshot stays until
+// the next one holds, so the file is copied until that did not happen meanwhile.
 [[nodiscard]] Findings scan_live_ring(TraceContents& trace)
 {
     for (int attempt = 1;; ++attempt) {
@@ -232,7 +243,7 @@ constexpr int kAttempts = 20; // to read a file while nothing is folded
         trace.raw_copies.clear();
         SlotScanner(trace.file, trace.header).scan_raw_buffers(found, trace.raw_copies);
         FileReader copy = trace.file.copy();
-        if (attempt < kAttempts && carried_number_now(trace.file) != number_of(trace.header)) continue;
+        if (attempt < kAttempts && !are_still_held(trace.file, trace.header)) continue;
         trace.file = std::move(copy);
         SlotScanner scanner(trace.file, trace.header);
         scanner.scan_rest(found, true);

@@ -46,7 +46,8 @@ Json module_json(const ModuleFacts& facts)
 
 Json slot_json(const SlotInfo& slot)
 {
-    constexpr const char* kinds[] = {"free", "start", "raw_events", "events", "pcs", "journal", "carried", "samples", "snapshot"};
+    constexpr const char* kinds[] = {"free",    "start",   "raw_events", "events",  "pcs",
+                                     "journal", "carried", "samples",    "snapshot"};
     const auto kind = static_cast<size_t>(slot.kind);
     return {{"offset", slot.offset},         {"kind", kind < std::size(kinds) ? kinds[kind] : "unknown"},
             {"sequence", slot.sequence},     {"owner_tid", slot.owner_tid},

@@ -64,10 +64,10 @@ std::string snapshot_words(const TraceInfo& info)
 {
     const std::string failure(words_of(info.snapshot_failure));
     const std::string none = failure.empty() ? "none" : "none: " + failure;
-    return info.snapshot_ns ? "number " + std::to_string(info.snapshot_number) + ", at " +
-                                  time_words(*info.snapshot_ns) +
-                                  (failure.empty() ? "" : "; the last one failed: " + failure)
-                            : none;
+    return info.snapshot_ns
+               ? "number " + std::to_string(info.snapshot_number) + ", at " + time_words(*info.snapshot_ns) +
+                     (failure.empty() ? "" : "; the last one failed: " + failure)
+               : none;
 }
 
 void write_process(std::ostream& out, const TraceFacts& facts)
@@ -176,7 +176,8 @@ void write_slots(std::ostream& out, const TraceFacts& facts, const Paint& paint)
     out << '\n'
         << paint.bold("SLOTS") << "  " << plural(facts.slots.size(), "slot", "slots") << " in use, "
         << plural(facts.unused_slots, "slot", "slots") << " taken for later\n"
-        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  M memory  N snapshot  "
+        << paint.dim("  S start  R raw events  E compressed events  P code addresses  J journal  C carried  M memory  "
+                     "N snapshot  "
                      ". free  ! damaged  x of another trace")
         << '\n';
     for (size_t i = 0; i < facts.slots.size(); ++i) {

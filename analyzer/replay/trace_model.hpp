@@ -150,9 +150,9 @@ struct TraceInfo {
     std::vector<std::pair<int64_t, int64_t>> paused; // [from, to): recording was off by the user's wish
     uint32_t depth_limit = 0;
     uint64_t file_bytes = 0;
-    uint64_t sample_bytes = 0; // LEAK_SAMPLE: numbers are estimates; 0: everything was recorded
-    uint64_t ring_bytes = 0;   // the bound of the file; 0: none
-    uint64_t snapshot_number = 0; // of the one that holds, from 1
+    uint64_t sample_bytes = 0;          // LEAK_SAMPLE: numbers are estimates; 0: everything was recorded
+    uint64_t ring_bytes = 0;            // the bound of the file; 0: none
+    uint64_t snapshot_number = 0;       // of the one that holds, from 1
     std::optional<int64_t> snapshot_ns; // its moment
     format::SnapshotFailure snapshot_failure = format::SnapshotFailure::none; // of the last one that was tried
     std::optional<int64_t> folded_ns; // events up to here are no longer in the file: folded
