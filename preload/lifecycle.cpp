@@ -59,13 +59,13 @@ void Tracer::on_load(char** environment) noexcept
         nullptr);
 }
 
-void Tracer::set_end(format::EndState end, int status) noexcept
+void Tracer::set_end(format::EndState end, int status, uint64_t stamp) noexcept
 {
     if (!file.exists() || !is_this_process()) return;
     format::FileHeader& header = file.header();
     file.note_time(clock);
     if (end != format::EndState::open) file.wait_until_whole();
-    header.end_stamp = now();
+    header.end_stamp = stamp;
     header.exit_status = status;
     std::atomic_ref(header.end_state).store(end, std::memory_order_release);
 }
@@ -73,10 +73,11 @@ void Tracer::set_end(format::EndState end, int status) noexcept
 bool Tracer::on_exit(int status) noexcept
 {
     if (!file.exists() || !is_this_process()) return false;
+    const uint64_t began = now();
     announce_limit();
     announce_failure(); // perhaps no hook has come by since
     sampler.take_last(true);
-    set_end(format::EndState::exit_started, status);
+    set_end(format::EndState::exit_started, status, began);
     if (settings.min_events != 0) {
         const Locked locked(state_lock);
         if (threads.event_count() < settings.min_events) {
@@ -92,8 +93,9 @@ bool Tracer::on_fast_exit(int status) noexcept
 {
     // exit() itself ends in _exit(): what it said holds.
     if (!file.exists() || file.header().end_state == format::EndState::exit_started) return false;
+    const uint64_t began = now();
     if (is_this_process()) sampler.take_last(false);
-    set_end(format::EndState::fast_exit, status);
+    set_end(format::EndState::fast_exit, status, began);
     return true;
 }
 
@@ -106,15 +108,16 @@ void Tracer::before_exec(const char* path) noexcept
         const Locked locked(state_lock);
         journal.write(format::RecordType::exec, {format::piece_of_text(path, std::string_view(path).size())});
     }
+    const uint64_t began = now();
     sampler.take_last(false);
-    set_end(format::EndState::exec, 0);
+    set_end(format::EndState::exec, 0, began);
 }
 
 void Tracer::after_failed_exec() noexcept
 {
     if (!is_this_process()) return;
     if (!settings.children && state() != State::off) disown_children(environ);
-    set_end(format::EndState::open, 0);
+    set_end(format::EndState::open, 0, now());
 }
 
 void Tracer::before_fork() noexcept

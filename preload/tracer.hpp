@@ -190,7 +190,8 @@ private:
     // Says what fail() was told, on a thread of the host: the writer has no standard error.
     void announce_failure() noexcept;
     void announce_limit() noexcept;
-    void set_end(format::EndState end, int status) noexcept;
+    // stamp: when the end began; what is done about it takes its time.
+    void set_end(format::EndState end, int status, uint64_t stamp) noexcept;
     [[nodiscard]] bool is_this_process() const noexcept { return pid_ == os::pid(); }
     // A child that nobody has told yet: its memory is a copy.
     [[nodiscard]] bool is_new_child() const noexcept

@@ -171,26 +171,36 @@ class Growth(GrowthTest):
 
 class RealPrograms(GrowthTest):
     def python(self, script):
-        run = self.run_traced(["/usr/bin/python3", "-c", script], env={"PYTHONMALLOC": "malloc", "LEAK_TICK": "0.1"})
-        self.assertEqual((run.status, run.stderr), (0, b""))
+        """A script may print how late the machine woke it, in seconds: of a load with a long hole nothing follows."""
+        for _ in range(3):
+            run = self.run_traced(["/usr/bin/python3", "-c", script],
+                                  env={"PYTHONMALLOC": "malloc", "LEAK_TICK": "0.1"})
+            self.assertEqual((run.status, run.stderr), (0, b""))
+            if float(run.stdout or b"0") < 0.1:
+                break
         return self.growth(self.only_trace(run), "--depth", "4")
 
     def test_python_with_a_dictionary_that_grows(self):
         growth = self.python("""
 import time
 rows = {}
-def serve(seconds, per_ms, keep):
-    end = time.monotonic() + seconds
-    n = 0
-    while time.monotonic() < end:
+late = 0
+def serve(milliseconds, per_ms, keep):
+    global late
+    due = time.monotonic()
+    for _ in range(milliseconds):
         for i in range(per_ms):
-            text = 'row %d' % n * 20
-            n += 1
+            text = 'row %d' % len(rows) * 20
             if keep: rows[len(rows)] = text
-        time.sleep(0.001)
-serve(1.5, 40, True)
-serve(0.1, 1, False)
+        due += 0.001
+        wait = due - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+            late = max(late, time.monotonic() - due)
+serve(1500, 40, True)
+serve(100, 1, False)
 time.sleep(2)
+print(late)
 """)
         self.assertEqual([phase["kind"] for phase in growth["phases"] if phase["kind"] in ("load", "idle")][-2:],
                          ["load", "idle"])
