@@ -78,8 +78,9 @@ format::StateRef request_snapshot(const std::filesystem::path& trace, std::chron
     if (!is_answered())
         throw UserError(file.path(), format::kFileHeaderOffset,
                         what + ": the process has not answered for " + std::to_string(patience.count()) +
-                            " s (it is stopped, or has LEAK_TICK=0 or LEAK_WRITER=inline and has not allocated); let "
-                            "it go on, or call leak_mark() in it");
+                            " s: it is stopped, has recorded too little so far to have a thread that listens, or has "
+                            "LEAK_WRITER=inline; let it go on, start it with LEAK_SNAPSHOT=SECONDS, or call leak_mark() "
+                            "in it");
     const format::FileHeader after = read_file_header(file);
     const auto had = snapshot_ref(before), has = snapshot_ref(after);
     if (has && (!had || has->number != had->number)) return *has;

@@ -130,6 +130,19 @@ class Snapshots(LeakTest):
         self.assertEqual(read_header(trace), (0, wanted, wanted, OFF))
         self.end(process)
 
+    def test_the_command(self):
+        """leakan snapshot, by the trace and by the number of the process; and what it says where there is none."""
+        process, trace = self.start("wait", 1)
+        self.assertIn(b"has snapshot 1", self.leakan("snapshot", trace).stdout)
+        self.assertIn(b"has snapshot 2", self.leakan("snapshot", str(process.pid)).stdout)
+        snapshot = self.report(trace).data["snapshot"]
+        self.assertEqual(snapshot["reason"], "request")
+        self.end(process)
+        self.assertIn(b"has ended", self.leakan("snapshot", trace, status=2).stderr)
+        process, trace = self.start("wait", 1, LEAK_SNAPSHOT="off")
+        self.assertIn(b"LEAK_SNAPSHOT=off", self.leakan("snapshot", trace, status=2).stderr)
+        self.end(process)
+
     def copies_of(self, process):
         children = pathlib.Path(f"/proc/{process.pid}/task").glob("*/children")
         return [int(pid) for path in children for pid in path.read_text().split()]
