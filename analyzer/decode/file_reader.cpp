@@ -70,7 +70,7 @@ FileReader FileReader::copy() const
 
 int FileReader::open_for_writing() const
 {
-    return ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_WRONLY | O_CLOEXEC);
+    return ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDWR | O_CLOEXEC);
 }
 
 uint64_t FileReader::size_bytes() const

@@ -138,6 +138,8 @@ class Snapshots(LeakTest):
         snapshot = self.report(trace).data["snapshot"]
         self.assertEqual(snapshot["reason"], "request")
         self.end(process)
+        self.leakan("report", "--fail-on", "leaks", trace, status=1)
+        self.leakan("report", "--fail-on", "unreachable", trace)
         self.assertIn(b"has ended", self.leakan("snapshot", trace, status=2).stderr)
         process, trace = self.start("wait", 1, LEAK_SNAPSHOT="off")
         self.assertIn(b"LEAK_SNAPSHOT=off", self.leakan("snapshot", trace, status=2).stderr)
@@ -230,6 +232,7 @@ class Snapshots(LeakTest):
         snapshot = self.report_of(run).data["snapshot"]
         self.assertEqual((snapshot["threads"], snapshot["threads_without_stack"]), (5, 0))
         self.assertEqual((snapshot["reason"], snapshot["skipped_bytes"]), ("fast_exit", 0))
+        self.leakan("report", "--fail-on", "unreachable", self.only_trace(run), status=1)
 
     def test_roots_of_the_programs_own(self):
         run = self.run_host("roots")
