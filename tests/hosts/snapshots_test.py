@@ -80,6 +80,8 @@ class Snapshots(LeakTest):
     def test_off(self):
         run = self.run_host("end", "exit", status=11, LEAK_SNAPSHOT="off")
         self.assertEqual(read_header(self.only_trace(run)), (0, 0, 0, OFF))
+        self.leakan("report", "--fail-on", "leaks", self.only_trace(run), status=1)
+        self.leakan("report", "--fail-on", "unreachable", self.only_trace(run))  # which is not known
 
     def test_wait_sees_the_hosts_children_alone(self):
         for writer in ("thread", "inline"):
@@ -138,8 +140,6 @@ class Snapshots(LeakTest):
         snapshot = self.report(trace).data["snapshot"]
         self.assertEqual(snapshot["reason"], "request")
         self.end(process)
-        self.leakan("report", "--fail-on", "leaks", trace, status=1)
-        self.leakan("report", "--fail-on", "unreachable", trace)
         self.assertIn(b"has ended", self.leakan("snapshot", trace, status=2).stderr)
         process, trace = self.start("wait", 1, LEAK_SNAPSHOT="off")
         self.assertIn(b"LEAK_SNAPSHOT=off", self.leakan("snapshot", trace, status=2).stderr)
