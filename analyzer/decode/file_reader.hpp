@@ -30,8 +30,8 @@ public:
     // UserError when there is no room for it.
     [[nodiscard]] FileReader copy() const;
 
-    // A descriptor of the same file for reading and writing, which the caller closes; -1 and errno where there is none to
-    // be had.
+    // A descriptor of the same file for reading and writing, which the caller closes; -1 and errno where there is none
+    // to be had.
     [[nodiscard]] int open_for_writing() const;
 
     // As the file is now; a running process extends it.
