@@ -2,7 +2,7 @@
 //
 // Both who folds events in the host and who replays them keep these accounts, by the same code, so that a trace that
 // has wrapped says what one that has not would say. One thread. Array is a growing array (std::vector, MappedArray).
-// Memory: 120 bytes a stack, 72 for each eight neighbouring lifetimes that it has, 40 a point of the history.
+// Memory: 136 bytes a stack, 72 for each eight neighbouring lifetimes that it has, 40 a point of the history.
 #pragma once
 
 #include "format/layout.hpp"
@@ -34,6 +34,8 @@ struct StackTotals {
     uint64_t unlisted_kind = 0; // EventKind of the last one
     uint64_t live_blocks = 0;   // of the heap
     uint64_t live_bytes = 0;
+    uint64_t moving_blocks = 0; // released by a realloc that has not returned: the history has them as live
+    uint64_t moving_bytes = 0;
     uint32_t changed = 0;   // tick of the last change + 1; 0: never
     uint32_t lifetimes = 0; // the first of its windows, from 1; 0: none
 };
@@ -123,6 +125,23 @@ public:
         }
         lifetime_count(account, lifetime_bucket(lifetime)) -= amount.blocks;
     }
+    // What a realloc has just released: one large block that grows must not seem to be gone when a tick ends while it
+    // is moved. Then, at its stream's next event: the realloc has returned.
+    void depart(uint32_t account, Amount amount) noexcept
+    {
+        for (const uint32_t one : {account, kHeap}) {
+            accounts_[one].moving_blocks += amount.blocks;
+            accounts_[one].moving_bytes += amount.bytes;
+        }
+    }
+    void arrive(uint32_t account, Amount amount, uint64_t stamp) noexcept
+    {
+        for (const uint32_t one : {account, kHeap}) {
+            StackTotals& totals = touch(one, stamp);
+            totals.moving_blocks -= amount.blocks;
+            totals.moving_bytes -= amount.bytes;
+        }
+    }
     // Gone, although no release was seen.
     void drop(uint32_t account, Amount amount, uint64_t stamp) noexcept
     {
@@ -182,8 +201,18 @@ public:
 
     // -- History --
 
-    // Of all accounts; those of one account are in order of time. How an account stands since its last change is said
-    // by its totals.
+    // How the account stands since its last change, which there must have been.
+    [[nodiscard]] HistoryPoint state_of(uint32_t account) const noexcept
+    {
+        const StackTotals& totals = accounts_[account];
+        return {account,
+                totals.changed - 1,
+                totals.live_bytes + totals.moving_bytes,
+                totals.live_blocks + totals.moving_blocks,
+                totals.allocated_bytes,
+                totals.allocations + totals.releases};
+    }
+    // Of all accounts, without how they stand now; those of one account are in order of time.
     [[nodiscard]] const Array<HistoryPoint>& points() const noexcept { return points_; }
     [[nodiscard]] uint64_t origin() const noexcept { return origin_; }
     [[nodiscard]] unsigned tick_log2() const noexcept { return tick_log2_; }
@@ -254,9 +283,7 @@ private:
             while (points_.size() > most_points_ / 2 && tick_log2_ < 60) coarsen();
         const auto changed = static_cast<uint32_t>((since >> tick_log2_) + 1);
         if (changed <= totals.changed) return;
-        if (totals.changed != 0)
-            points_.push_back({account, totals.changed - 1, totals.live_bytes, totals.live_blocks,
-                               totals.allocated_bytes, totals.allocations + totals.releases});
+        if (totals.changed != 0) points_.push_back(state_of(account));
         totals.changed = changed;
     }
     static void add_live(StackTotals& totals, Amount amount) noexcept

@@ -43,10 +43,7 @@ Histories::Histories(const StackAccounts& accounts, int64_t end_ns) : accounts_(
     const StackAccounts::Table& table = accounts.table();
     std::vector<format::HistoryPoint> last; // how each account stands
     for (uint32_t account = 0; account < table.size(); ++account) {
-        const format::StackTotals& totals = table[account];
-        if (totals.changed != 0)
-            last.push_back({account, totals.changed - 1, totals.live_bytes, totals.live_blocks, totals.allocated_bytes,
-                            totals.allocations + totals.releases});
+        if (table[account].changed != 0) last.push_back(table.state_of(account));
     }
     const std::vector<format::HistoryPoint>* const lists[] = {&table.points(), &last};
     // By counting, as there are many.

@@ -75,6 +75,7 @@ void Replayer::apply(const TraceEvent& event)
     now_ = event.stamp;
     if (!analyses_.empty() && now_ns_ >= next_tick_ns_) tick();
     ++totals_.events_by_kind[static_cast<size_t>(event.kind)];
+    end_realloc(streams_[event.stream]);
     streams_[event.stream].last_was_realloc_release = event.kind == EventKind::realloc_release;
     if (is_heap_allocation(event.kind)) return allocate(event);
     if (is_heap_release(event.kind)) return release(event);
@@ -86,8 +87,11 @@ void Replayer::apply(const TraceEvent& event)
 
 void Replayer::finish()
 {
-    for (StreamState& stream : streams_)
-        if (stream.last_was_realloc_release) revive(stream.pending.back(), stream.pending.back().block.address);
+    for (StreamState& stream : streams_) {
+        if (!stream.last_was_realloc_release) continue;
+        end_realloc(stream);
+        revive(stream.pending.back(), stream.pending.back().block.address);
+    }
     totals_.stacks = accounts_.stacks();
     count_whole_blocks();
     for (Analysis* analysis : analyses_) {
@@ -168,6 +172,8 @@ void Replayer::carry_streams(const TraceContents& trace,
         stream->last_was_realloc_release = carried.last_was_realloc_release;
         for (const CarriedState::Pending& pending : carried.pending)
             remember(*stream, {block_from(pending.block), pending.released, pending.mismatched, pending.valid});
+        if (const LiveBlock* block = moving_block(*stream))
+            accounts_.table().depart(accounts_.of(block->stack), amount_of(*block, sample_bytes_));
     }
     for (const auto& [number, piece] : state.unmapped)
         if (StreamState* stream = stream_of(state.streams[number])) stream->unmapped.push_back(block_from(piece));
@@ -308,7 +314,10 @@ void Replayer::release(const TraceEvent& event)
     if (own_last) last = 0;
     if (!block->inherited)
         accounts_.table().release(accounts_.of(block->stack), amount, now_ - block->stamp, is_temporary, now_);
-    if (event.kind == EventKind::realloc_release) remember(streams_[event.stream], {*block, now_, mismatched});
+    if (event.kind == EventKind::realloc_release) {
+        remember(streams_[event.stream], {*block, now_, mismatched});
+        if (!block->inherited) accounts_.table().depart(accounts_.of(block->stack), amount);
+    }
     for (Analysis* analysis : analyses_) analysis->on_release(*block, event.at_ns, event.thread, event.kind);
 }
 
@@ -324,6 +333,21 @@ void Replayer::remember(StreamState& stream, const PendingRelease& pending)
 {
     if (stream.pending.size() == StreamState::kMostPending) stream.pending.erase(stream.pending.begin());
     stream.pending.push_back(pending);
+}
+
+// The block of which the stream's last event was the realloc_release, where its stack has an account of it.
+const LiveBlock* Replayer::moving_block(const StreamState& stream)
+{
+    if (!stream.last_was_realloc_release || stream.pending.empty()) return nullptr;
+    const LiveBlock& block = stream.pending.back().block;
+    return block.kind == EventKind::none || block.inherited ? nullptr : &block;
+}
+
+// The stream has another event, or has ended.
+void Replayer::end_realloc(const StreamState& stream)
+{
+    if (const LiveBlock* block = moving_block(stream))
+        accounts_.table().arrive(accounts_.of(block->stack), amount_of(*block, sample_bytes_), now_);
 }
 
 void Replayer::undo_realloc(const TraceEvent& event)

@@ -84,6 +84,8 @@ private:
 
     [[nodiscard]] std::optional<LiveBlock> take_block(uint64_t address, format::EventKind released_by);
     static void remember(StreamState& stream, const PendingRelease& pending);
+    [[nodiscard]] static const LiveBlock* moving_block(const StreamState& stream);
+    void end_realloc(const StreamState& stream);
     void revive(PendingRelease& pending, uint64_t address);
     void count_mismatch(const LiveBlock& block, format::EventKind released_by);
     [[nodiscard]] Mismatch& mismatch_of(const LiveBlock& block, format::EventKind released_by);

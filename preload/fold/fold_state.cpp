@@ -56,7 +56,10 @@ void FoldState::apply(const FoldEvent& event) noexcept
 {
     total(CarriedTotal::last_stamp) = event.stamp;
     ++events_by_kind_[static_cast<size_t>(event.kind)];
-    streams_[event.stream].last_was_realloc_release = event.kind == EventKind::realloc_release;
+    StreamState& stream = streams_[event.stream];
+    if (stream.last_was_realloc_release) [[unlikely]]
+        end_realloc(stream);
+    stream.last_was_realloc_release = event.kind == EventKind::realloc_release;
     if (is_heap_allocation(event.kind)) return allocate(event);
     if (is_heap_release(event.kind)) return release_block(event);
     if (is_mapping(event.kind)) return map(event);
@@ -115,8 +118,10 @@ void FoldState::release_block(const FoldEvent& event) noexcept
     if (is_temporary) total(CarriedTotal::temporary_allocations) += amount.blocks;
     if (own_last) last = 0;
     accounts().release(account_of(block), amount, event.stamp - block.stamp, is_temporary, event.stamp);
-    if (event.kind == EventKind::realloc_release)
+    if (event.kind == EventKind::realloc_release) {
         remember(streams_[event.stream], {block, event.stamp, mismatched, true});
+        accounts().depart(account_of(block), amount);
+    }
 }
 
 // leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
@@ -133,6 +138,14 @@ void FoldState::remember(StreamState& stream, const StreamState::Pending& pendin
         --stream.pending_count;
     }
     stream.pending[stream.pending_count++] = pending;
+}
+
+// The stream's last event was the realloc_release of the last pending block, and now it has another.
+void FoldState::end_realloc(const StreamState& stream) noexcept
+{
+    if (stream.pending_count == 0) return;
+    const FoldBlock& block = stream.pending[stream.pending_count - 1].block;
+    if (block.event_kind() != EventKind::none) accounts().arrive(account_of(block), amount_of(block), now());
 }
 
 void FoldState::undo_realloc(const FoldEvent& event) noexcept

@@ -113,6 +113,7 @@ private:
         return allocated == format::EventKind::custom_alloc ? custom_ : heap_;
     }
     static void remember(StreamState& stream, const StreamState::Pending& pending) noexcept;
+    void end_realloc(const StreamState& stream) noexcept;
     void revive(StreamState::Pending& pending, uint64_t address) noexcept;
     [[nodiscard]] Mismatch& mismatch_of(const FoldBlock& block, format::EventKind released_by) noexcept;
     void add_live(const FoldBlock& block) noexcept;

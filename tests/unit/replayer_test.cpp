@@ -179,6 +179,31 @@ TEST_CASE("a realloc under way at the end whose block was given to another threa
     CHECK(result.totals.releases == 1);
 }
 
+TEST_CASE("a block is live all the while a realloc moves it, in the history")
+{
+    Script script;
+    const auto in_a_tick_of_its_own = [&](leak::format::EventKind kind, uint64_t address, uint64_t size) {
+        script.stamp += 1 << 22;
+        script.add(kind, address, size);
+    };
+    in_a_tick_of_its_own(malloc_, 0x1000, 100);
+    in_a_tick_of_its_own(realloc_release, 0x1000, 0);
+    in_a_tick_of_its_own(realloc_, 0x2000, 200);
+    in_a_tick_of_its_own(realloc_release, 0x2000, 0);
+    in_a_tick_of_its_own(realloc_undo, 0x2000, 0);
+    in_a_tick_of_its_own(free_, 0x2000, 0);
+    in_a_tick_of_its_own(malloc_, 0x3000, 50);
+    in_a_tick_of_its_own(realloc_release, 0x3000, 0); // does not return
+    const ReplayResult result = script.run();
+    std::vector<uint64_t> bytes, blocks;
+    for (const HistorySample& sample : result.accounts.history(StackAccounts::Table::kHeap)) {
+        bytes.push_back(sample.live_bytes);
+        blocks.push_back(sample.live_blocks);
+    }
+    CHECK(bytes == std::vector<uint64_t>{100, 100, 200, 200, 200, 0, 50, 50});
+    CHECK(blocks == std::vector<uint64_t>{1, 1, 1, 1, 1, 0, 1, 1});
+}
+
 TEST_CASE("a mismatch that was undone is none")
 {
     const ReplayResult result =
