@@ -53,6 +53,17 @@ extern constinit OwnMemory g_own_memory;
     g_own_memory.add(at, bytes);
     return at;
 }
+// Memory that copies of the process share with it. A forked child must let go of it.
+[[nodiscard]] inline void* map_shared_own(size_t bytes) noexcept
+{
+    const long at = os::call(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at < 0 && at > -4096) return nullptr;
+    const auto memory = reinterpret_cast<void*>(at);
+    os::advise(memory, bytes, MADV_DONTDUMP);
+    g_own_memory.add(memory, bytes);
+    return memory;
+}
 inline void unmap_own(void* at, size_t bytes) noexcept
 {
     g_own_memory.remove(at); // first: another thread may be given the place at once

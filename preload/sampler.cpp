@@ -67,14 +67,6 @@ void add_faults(SampleRecord& sample) noexcept
     sample.known |= format::kSampleFaults;
 }
 
-[[nodiscard]] uint64_t kilobytes_of(const char* text, const char* name) noexcept
-{
-    const char* at = std::strstr(text, name);
-    if (at == nullptr) return 0;
-    at += std::strlen(name);
-    return take_number(at) * 1024;
-}
-
 } // namespace
 
 void Sampler::start() noexcept
@@ -213,9 +205,9 @@ void Sampler::add_rollup(SampleRecord& sample) noexcept
     const uint64_t begin = cpu_ns();
     char text[2048] = {};
     if (os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0) {
-        sample.pss_bytes = kilobytes_of(text, "\nPss:");
-        sample.swap_bytes = kilobytes_of(text, "\nSwap:");
-        sample.anonymous_bytes = kilobytes_of(text, "\nAnonymous:");
+        sample.pss_bytes = bytes_of(text, "\nPss:");
+        sample.swap_bytes = bytes_of(text, "\nSwap:");
+        sample.anonymous_bytes = bytes_of(text, "\nAnonymous:");
         sample.known |= format::kSampleRollup;
     }
     next_rollup_ns_ = now_ns() + (cpu_ns() - begin) * kRest;

@@ -21,13 +21,23 @@ namespace leak::preload {
     return text;
 }
 
-// The decimal number behind spaces at `text`, which is moved behind it; 0: there is none.
+// The decimal number behind blanks at `text`, which is moved behind it; 0: there is none.
 [[nodiscard]] constexpr uint64_t take_number(const char*& text) noexcept
 {
-    while (*text == ' ') ++text;
+    while (*text == ' ' || *text == '\t') ++text;
     uint64_t number = 0;
     for (; *text >= '0' && *text <= '9'; ++text) number = number * 10 + static_cast<uint64_t>(*text - '0');
     return number;
+}
+
+// What a line of a /proc file says in kilobytes, in bytes; 0: there is no such line. label: its beginning with the colon,
+// behind the line feed before.
+[[nodiscard]] inline uint64_t bytes_of(const char* text, const char* label) noexcept
+{
+    const char* at = std::strstr(text, label);
+    if (at == nullptr) return 0;
+    at += std::strlen(label);
+    return take_number(at) * 1024;
 }
 
 template <size_t Capacity> class Text {

@@ -29,7 +29,8 @@ constexpr int64_t kLongerThanMost =
 
 [[nodiscard]] uint64_t idle_pages(const BlockEvidence& block, const RunEvidence& run, const RetentionRules& rules)
 {
-    if (!block.pages || !idle_since(run, rules)) return 0;
+    const std::optional<int64_t> since_ns = idle_since(run, rules);
+    if (!block.pages || !since_ns || run.end_ns - block.age_ns > *since_ns) return 0;
     return is_share(block.pages->unwritten, block.pages->touched, kIdlePages) ? block.pages->unwritten : 0;
 }
 
@@ -64,7 +65,7 @@ constexpr int64_t kLongerThanMost =
     // A buffer that has just doubled is half empty.
     if (!is_share(empty, block.pages->pages, rules.outgrown_share) || empty * 2 == block.pages->pages)
         return std::nullopt;
-    return empty * kSnapshotPageBytes;
+    return slack_pages(*block.pages) * kSnapshotPageBytes; // what is idle may be read
 }
 
 // A pointer to where the touched part ends: it is being filled, or was filled so far.
@@ -87,12 +88,10 @@ constexpr int64_t kLongerThanMost =
     return slack * kSnapshotPageBytes;
 }
 
-[[nodiscard]] std::optional<uint64_t> idle_bytes(const BlockEvidence& block, const RunEvidence& run,
-                                                 const RetentionRules& rules)
+[[nodiscard]] bool is_idle(const BlockEvidence& block, const RunEvidence& run, const RetentionRules& rules)
 {
     const uint64_t idle = idle_pages(block, run, rules);
-    if (idle == 0 || !is_share(idle, block.pages->pages, 1 - rules.slack_share)) return std::nullopt;
-    return idle * kSnapshotPageBytes;
+    return idle != 0 && is_share(idle, block.pages->pages, 1 - rules.slack_share);
 }
 
 // Without a snapshot: it grew in steps, and then no more. How much of it is in use is not known.
@@ -142,7 +141,7 @@ std::optional<Retention> judge_retention(const BlockEvidence& block, const RunEv
     fit(RetentionPattern::pinned) = pinned_bytes(block, rules);
     fit(RetentionPattern::outgrown) = outgrown_bytes(block, run, rules);
     fit(RetentionPattern::slack) = slack_bytes(block, rules);
-    fit(RetentionPattern::idle) = idle_bytes(block, run, rules);
+    if (is_idle(block, run, rules)) fit(RetentionPattern::idle) = 0; // it may be read, which leaves no mark
     if (!block.pages && has_stopped_growing(block, run, rules)) fit(RetentionPattern::outgrown) = 0;
     const auto first = std::ranges::find_if(fits, [](const auto& one) { return one.has_value(); });
     if (first == fits.end()) return std::nullopt;

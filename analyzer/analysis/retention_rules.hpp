@@ -17,8 +17,8 @@ enum class RetentionPattern : uint8_t {
     pinned,   // kept by a small part of itself
     outgrown, // its contents were larger once
     slack,    // most of it was never touched
-    idle,     // not written for long
     survivor, // nearly all others of its stack were released
+    idle,     // not written for long
 };
 inline constexpr size_t kRetentionPatternCount = 5;
 
@@ -28,6 +28,7 @@ struct RetentionRules {
     double outgrown_share = 0.5;      // outgrown: so much of it is empty, at least
     double slack_share = 0.5;         // slack: so much of it was never touched, at least
     double idle_share = 0.5;          // idle: not written for so much of the run, at least
+    uint64_t idle_bytes = 1 << 20;    // of a stack's idle blocks, together: less is not listed
     double survivor_share = 0.95;     // survivor: so many of its stack were released, at least
     uint64_t survivor_siblings = 20;  // of so many, at least
 };
@@ -77,7 +78,7 @@ struct Retention {
 // The block is left over of those of its stack. (A growth chain leaves over its last one, and no survivor.)
 [[nodiscard]] bool is_survivor(const BlockEvidence& block, const RetentionRules& rules);
 
-// All but survivors, whose waste is not within themselves.
+// All patterns but survivor, whose waste is not within the block.
 [[nodiscard]] std::optional<Retention> judge_retention(const BlockEvidence& block, const RunEvidence& run,
                                                        const RetentionRules& rules);
 

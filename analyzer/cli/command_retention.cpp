@@ -56,6 +56,11 @@ void add_rule_options(CLI::App& command, RetentionOptions& options)
                      "A block is slack when this share of it was never touched. Default: 0.5");
     add_share_option(command, "--idle", rules.idle_share,
                      "A block is idle when it was not written for this share of the run. Default: 0.5");
+    command
+        .add_option("--idle-bytes", rules.idle_bytes,
+                    "Idle blocks are listed where those of a stack have N[K|M|G] bytes together. Default: 1M")
+        ->transform(CLI::AsSizeValue(false))
+        ->type_name("N[K|M|G]");
     add_share_option(command, "--survivor", rules.survivor_share,
                      "A block is a survivor when this share of those of its stack were released. Default: 0.95");
     command

@@ -63,7 +63,7 @@ constexpr std::string_view kArrow = " → ";
 
 std::string_view name_of(RetentionPattern pattern)
 {
-    constexpr std::string_view names[] = {"pinned", "outgrown", "slack", "idle", "survivor"};
+    constexpr std::string_view names[] = {"pinned", "outgrown", "slack", "survivor", "idle"};
     return names[static_cast<size_t>(pattern)];
 }
 
@@ -102,7 +102,8 @@ std::string waste_words(const RetentionSite& site)
                (evidence.resident_bytes == 0 ? "; no page of it was ever touched"
                                              : "; only " + bytes_words(evidence.resident_bytes) + " were ever touched");
     case RetentionPattern::idle:
-        return "of " + blocks + "; not written since " + time_words(evidence.unwritten_ns);
+        return "of " + blocks + "; " + bytes_words(evidence.idle_bytes) + " not written since " +
+               time_words(evidence.unwritten_ns);
     case RetentionPattern::survivor:
         return "because of " + blocks + siblings_words(evidence.siblings);
     }
@@ -145,7 +146,8 @@ std::vector<std::string> retention_limits(const RetentionReport& report)
                         ": what is pinned, slack or idle is not known; only what was released besides, and what "
                         "realloc() grew, is.");
     } else if (!report.has_unwritten) {
-        words.push_back("What was written since when is not known: nothing is called idle.");
+        words.push_back("What was written since when is not known, with one snapshot: nothing is called idle. "
+                        "LEAK_SNAPSHOT=SECONDS in the traced process makes several.");
     } else if (!report.had_load_stop) {
         words.push_back("The load never stopped, as far as is known: nothing is called idle.");
     }

@@ -130,8 +130,10 @@ private:
             add_evidence(one);
             const std::optional<Retention> retention = judge_retention(one.evidence, found_.run, rules_);
             if (!retention) continue;
+            const bool survives = is_survivor(one.evidence, rules_);
+            if (survives && retention->pattern > RetentionPattern::survivor) continue; // found as such
             one.retention = *retention;
-            one.retention.also[static_cast<size_t>(RetentionPattern::survivor)] = is_survivor(one.evidence, rules_);
+            one.retention.also[static_cast<size_t>(RetentionPattern::survivor)] = survives;
             found_.blocks.push_back(std::move(one));
         }
     }

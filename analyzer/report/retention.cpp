@@ -90,6 +90,8 @@ public:
         std::vector<RetentionSite> sites;
         for (auto& [key, group] : groups) {
             RetentionSite& site = group.site;
+            const bool is_idle = site.pattern == RetentionPattern::idle;
+            if (is_idle && site.evidence.idle_bytes < options_.rules.idle_bytes) continue;
             if (std::max(site.bytes, site.wasted_bytes) < options_.rules.large_bytes) continue;
             for (const StackId stack : group.stacks) add(site.evidence.siblings, found_.siblings[stack]);
             add_examples(group);

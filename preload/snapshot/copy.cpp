@@ -1,5 +1,6 @@
 #include "preload/snapshot/copy.hpp"
 
+#include "format/checksum.hpp"
 #include "preload/os.hpp"
 #include "preload/part_writer.hpp"
 #include "preload/snapshot/areas.hpp"
@@ -27,7 +28,10 @@ void wake(std::atomic<uint32_t>& word) noexcept
 
 class Copy {
 public:
-    explicit Copy(const CopyOrder& order) noexcept : order_(order), mailbox_(*order.mailbox) {}
+    explicit Copy(const CopyOrder& order) noexcept
+        : order_(order), mailbox_(*order.mailbox), last_contents_(*order.last_contents)
+    {
+    }
 
     [[nodiscard]] Outcome run() noexcept;
 
@@ -42,6 +46,9 @@ private:
     void write_words(Encoder& encoder, const AreaPiece& piece) noexcept;
     [[nodiscard]] uint64_t read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept;
     void note_resident(const TouchedPages::Run& run) noexcept;
+    void note_contents(uint64_t begin, uint64_t end) noexcept;
+    void note_unwritten(uint64_t page, uint64_t since) noexcept;
+    void write_unwritten(Encoder& encoder) noexcept;
     void write_figures(Encoder& encoder) noexcept;
 
     static constexpr size_t kBufferWords = 32 * 1024; // stays in the second-level cache
@@ -54,6 +61,12 @@ private:
     TouchedPages touched_;
     MappedArray<uint64_t> buffer_;
     MappedArray<PageRun> resident_;
+    struct UnwrittenRun {
+        PageRun run;
+        uint64_t since; // stamp
+    };
+    MappedArray<UnwrittenRun> unwritten_;
+    PageContents::Reader last_contents_;
     uint64_t scanned_bytes_ = 0;
     uint64_t skipped_bytes_ = 0;
     bool has_slot_memory_ = true;
@@ -75,7 +88,7 @@ Outcome Copy::run() noexcept
     write(encoder);
     encoder.flush();
     if (!writer.is_sound()) return has_slot_memory_ ? Outcome::no_room : Outcome::no_memory;
-    if (resident_.out_of_memory()) return Outcome::no_memory;
+    if (resident_.out_of_memory() || unwritten_.out_of_memory()) return Outcome::no_memory;
     mailbox_.bytes = encoder.bytes();
     mailbox_.parts = writer.parts();
     return Outcome::whole;
@@ -138,8 +151,18 @@ void Copy::write(Encoder& encoder) noexcept
         encoder.put_all(run.page - page, run.pages);
         page = run.page + run.pages;
     }
-    encoder.put(0); // unwritten pages
+    write_unwritten(encoder);
     write_figures(encoder);
+}
+
+void Copy::write_unwritten(Encoder& encoder) noexcept
+{
+    encoder.put(unwritten_.size());
+    uint64_t page = 0;
+    for (const UnwrittenRun& unwritten : unwritten_) {
+        encoder.put_all(unwritten.run.page - page, unwritten.run.pages, unwritten.since);
+        page = unwritten.run.page + unwritten.run.pages;
+    }
 }
 
 // The registers that are known: of the thread that made the copy, those that its functions keep for their callers; of
@@ -165,8 +188,9 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
         if (piece.is(AreaKind::anonymous)) note_resident(run);
         for (uint64_t at = run.begin; at < run.end;) {
             go_on_or_end();
-            const uint64_t most = run.end - at < kBufferWords * kWord ? run.end - at : kBufferWords * kWord;
-            const uint64_t bytes = read_some(piece, at, at + most);
+            // To the end of a page, for the sake of its checksum.
+            const uint64_t most = (at + kBufferWords * kWord) / kPageBytes * kPageBytes;
+            const uint64_t bytes = read_some(piece, at, run.end < most ? run.end : most);
             if (bytes == 0) { // this page, for whatever reason
                 const uint64_t next = (at / kPageBytes + 1) * kPageBytes;
                 skipped_bytes_ += (next < run.end ? next : run.end) - at;
@@ -177,6 +201,7 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
             for (uint64_t i = 0; i < bytes / kWord; ++i)
                 if (filter_.keeps(words[i])) [[unlikely]]
                     encoder.put_word({at + i * kWord, words[i]});
+            if (piece.is(AreaKind::anonymous)) note_contents(at, at + bytes);
             scanned_bytes_ += bytes;
             at += bytes;
         }
@@ -205,6 +230,31 @@ void Copy::note_resident(const TouchedPages::Run& run) noexcept
         resident_.back().pages = end - resident_.back().page;
     else
         resident_.push_back({page, end - page});
+}
+
+// Of the whole pages in [begin, end), which is what the buffer has.
+void Copy::note_contents(uint64_t begin, uint64_t end) noexcept
+{
+    constexpr uint64_t kPage = format::kSnapshotPageBytes;
+    const auto* const bytes = reinterpret_cast<const std::byte*>(buffer_.begin());
+    for (uint64_t at = (begin + kPage - 1) / kPage * kPage; at + kPage <= end; at += kPage) {
+        const uint32_t checksum = format::checksum(bytes + (at - begin), kPage);
+        uint64_t since = order_.stamp;
+        if (last_contents_.held(at / kPage, checksum, since)) note_unwritten(at / kPage, since);
+        order_.contents->add(at / kPage, checksum, since);
+    }
+}
+
+void Copy::note_unwritten(uint64_t page, uint64_t since) noexcept
+{
+    if (!unwritten_.empty()) {
+        UnwrittenRun& last = unwritten_.back();
+        if (last.run.page + last.run.pages == page && last.since == since) {
+            ++last.run.pages;
+            return;
+        }
+    }
+    unwritten_.push_back({{page, 1}, since});
 }
 
 void Copy::write_figures(Encoder& encoder) noexcept

@@ -8,6 +8,7 @@
 
 #include "format/snapshot.hpp"
 #include "preload/snapshot/mailbox.hpp"
+#include "preload/snapshot/page_contents.hpp"
 
 #include <cstdint>
 
@@ -18,6 +19,9 @@ struct CopyOrder {
     Mailbox* mailbox;
     uint64_t number;   // of the snapshot
     uint64_t begin_ns; // CLOCK_MONOTONIC
+    uint64_t stamp;    // of the trace's clock
+    const PageContents* last_contents;
+    PageContents* contents; // where the copy says what pages hold
     uint32_t parent;   // pid of the process
     uint32_t most_slots;
     format::SnapshotReason reason;

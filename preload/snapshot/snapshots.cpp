@@ -63,6 +63,16 @@ void answer(format::SnapshotFailure failure, uint32_t answered) noexcept
            std::memcmp(own, next, sizeof own) != 0;
 }
 
+// In memory or swapped out, all that it may have written. By /proc/self/status, where swap is.
+[[nodiscard]] uint64_t pages_of_process() noexcept
+{
+    static constinit char text[4096]; // of whoever takes the snapshot
+    const long bytes = os::read_file("/proc/self/status", text, sizeof text - 1);
+    if (bytes <= 0) return 0;
+    text[bytes] = 0;
+    return (bytes_of(text, "\nVmRSS:") + bytes_of(text, "\nVmSwap:")) / format::kSnapshotPageBytes;
+}
+
 // The most slots of a snapshot: there are two while one is written.
 [[nodiscard]] uint32_t most_slots() noexcept
 {
@@ -199,14 +209,11 @@ long Snapshots::milliseconds_to_next() const noexcept
 bool Snapshots::prepare() noexcept
 {
     if (!copy_stack_.map()) return false;
-    if (mailbox_ != nullptr) return true;
-    const long at = os::call(SYS_mmap, 0, sizeof(Mailbox), PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at < 0 && at > -4096) return false;
-    mailbox_ = reinterpret_cast<Mailbox*>(at);
-    os::advise(mailbox_, sizeof(Mailbox), MADV_DONTDUMP);
-    g_own_memory.add(mailbox_, sizeof(Mailbox));
-    return true;
+    // Nothing comes after the last one that could be compared with it.
+    const bool is_last = order_.reason == SnapshotReason::exit || order_.reason == SnapshotReason::fast_exit;
+    if (is_last || !contents_.map(pages_of_process())) contents_.unmap();
+    if (mailbox_ == nullptr) mailbox_ = static_cast<Mailbox*>(map_shared_own(sizeof(Mailbox)));
+    return mailbox_ != nullptr;
 }
 
 // False: there is none, and that was it.
@@ -231,6 +238,8 @@ bool Snapshots::begin() noexcept
     order_.number = ++last_number_;
     order_.parent = g_tracer.process();
     order_.most_slots = most_slots();
+    order_.last_contents = &last_contents_;
+    order_.contents = &contents_;
     look_at_host_threads(box, order_.tid, order_.stack_pointer);
     const long made = make_copy();
     if (made <= 0) {
@@ -251,7 +260,7 @@ long Snapshots::make_copy() noexcept
     g_order = &order_;
     const os::SignalsBlocked no_handlers;
     if (g_tracer.is_adrift()) return -ECHILD; // a handler has forked, and we are in the child
-    stamp_ = g_tracer.now();
+    order_.stamp = g_tracer.now();
     order_.begin_ns = now_ns();
     const long made = leak_clone(kFlags, copy_stack_.top(), nullptr, [] { live_as_copy(*g_order); });
     mailbox_->pause_ns = now_ns() - order_.begin_ns;
@@ -330,18 +339,20 @@ void Snapshots::end_copy() noexcept
 void Snapshots::publish() noexcept
 {
     format::FileHeader& header = g_tracer.file.header();
-    format::StateRef reference{order_.number, stamp_, mailbox_->bytes, mailbox_->parts, 0};
+    format::StateRef reference{order_.number, order_.stamp, mailbox_->bytes, mailbox_->parts, 0};
     reference.checksum = format::checksum(&reference, offsetof(format::StateRef, checksum));
     const uint32_t next = header.snapshot_index == 0 ? 1 : 0;
     header.snapshots[next] = reference;
     std::atomic_ref(header.snapshot_index).store(next, std::memory_order_release);
     number_ = order_.number;
+    if (contents_.exists()) last_contents_.swap(contents_);
     finish(Failure::none);
 }
 
 void Snapshots::finish(Failure failure) noexcept
 {
     free_slots_but(number_);
+    contents_.unmap();
     answer(failure, answers_);
 }
 
@@ -374,6 +385,8 @@ void Snapshots::reset() noexcept
 {
     if (mailbox_ != nullptr) unmap_own(mailbox_, sizeof(Mailbox)); // the parent uses it
     mailbox_ = nullptr;
+    contents_.unmap();
+    last_contents_.unmap();
     copy_ = 0;
     last_number_ = number_ = 0;
     seen_ = 0;

@@ -10,6 +10,7 @@
 #include "preload/private_stack.hpp"
 #include "preload/snapshot/copy.hpp"
 #include "preload/snapshot/mailbox.hpp"
+#include "preload/snapshot/page_contents.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -66,9 +67,10 @@ private:
     // Of whoever has taken the step from idle.
     CopyOrder order_{};
     Mailbox* mailbox_ = nullptr;
+    PageContents contents_;      // at this one, if another may follow
+    PageContents last_contents_; // at the one that holds
     PrivateStack copy_stack_;
     PrivateStack own_stack_;
-    uint64_t stamp_ = 0;
     uint32_t copy_ = 0;    // pid; 0: none
     uint32_t answers_ = 0; // the value of snapshot_wanted that this one answers
     uint64_t last_number_ = 0;

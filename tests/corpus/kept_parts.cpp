@@ -14,7 +14,8 @@ struct Image {
 
 class Gallery {
 public:
-    void add(bool copies)
+    // Not in the frame of main, which would keep a pointer to the last image.
+    [[gnu::noinline]] void add(bool copies)
     {
         if (copies) {
             rows_.push_back(std::make_shared<char>()); // before the image, so that it isn't behind it in the heap

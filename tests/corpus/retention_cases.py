@@ -17,8 +17,6 @@ class RetentionCase:
     environment: dict = dataclasses.field(default_factory=dict)
 
 
-# What only the times of writing would show (idle_tables cache, frames, import; outgrown text, index) is not among them:
-# snapshots have none yet.
 RETENTION_CASES = [
     RetentionCase("pinned-thumbnails", "kept_parts thumbnails", {"Gallery::decode": "pinned"}),
     RetentionCase("pinned-titles", "kept_parts titles", {"Library::read": "pinned"}),
@@ -27,6 +25,13 @@ RETENTION_CASES = [
     RetentionCase("slack-ring", "oversized ring", {"Ring::map": "slack"}),
     RetentionCase("slack-slots", "oversized slots", {"SlotTable::allocate": "slack"}),
     RetentionCase("outgrown-scratch", "outgrown scratch", {"Scratch::fill": "outgrown"}),
+    RetentionCase("outgrown-text", "outgrown text", {"Page::build": "outgrown"}),
+    RetentionCase("outgrown-index", "outgrown index", {"Index::build": {"outgrown", "idle"}}),
+    RetentionCase("idle-cache", "idle_tables cache", {"PriceCache::fill": "idle"}),
+    # From outside as the one before: idle means not written, and nothing of it is called wasted.
+    RetentionCase("idle-cache-read", "idle_tables cache-read", {"PriceCache::fill": "idle"}),
+    RetentionCase("idle-frames", "idle_tables frames", {"Frames::make_second": "idle"}),
+    RetentionCase("idle-import", "idle_tables import", {"Import::read": "idle"}),
     RetentionCase("survivor-lines", "survivors lines", {"Report::add_line": "survivor"}),
     RetentionCase("survivor-sessions", "survivors sessions", {"Sessions::open": "survivor"}),
     # Look-alikes.
@@ -40,7 +45,6 @@ RETENTION_CASES = [
     RetentionCase("text-full", "outgrown text-full"),
     RetentionCase("index-in-use", "outgrown index-in-use"),
     RetentionCase("cache-hot", "idle_tables cache-hot"),
-    RetentionCase("cache-read", "idle_tables cache-read"),
     RetentionCase("frames-in-turn", "idle_tables frames-in-turn"),
     RetentionCase("import-again", "idle_tables import-again"),
     RetentionCase("lines-released", "survivors lines-released"),
