@@ -30,8 +30,8 @@ namespace leak::preload {
     return number;
 }
 
-// What a line of a /proc file says in kilobytes, in bytes; 0: there is no such line. label: its beginning with the colon,
-// behind the line feed before.
+// What a line of a /proc file says in kilobytes, in bytes; 0: there is no such line. label: its beginning with the
+// colon, behind the line feed before.
 [[nodiscard]] inline uint64_t bytes_of(const char* text, const char* label) noexcept
 {
     const char* at = std::strstr(text, label);

@@ -22,7 +22,7 @@ struct CopyOrder {
     uint64_t stamp;    // of the trace's clock
     const PageContents* last_contents;
     PageContents* contents; // where the copy says what pages hold
-    uint32_t parent;   // pid of the process
+    uint32_t parent;        // pid of the process
     uint32_t most_slots;
     format::SnapshotReason reason;
     int descriptor; // of the trace, where the table of descriptors is our own; else -1

@@ -1,4 +1,5 @@
-// What the pages of the process held at a snapshot, by checksums, so that the next snapshot can tell which hold the same.
+// What the pages of the process held at a snapshot, by checksums, so that the next snapshot can tell which hold the
+// same.
 //
 // Why not by the kernel's soft-dirty bits or write tracking (userfaultfd): both are states of the host's own mappings,
 // which it may want for itself, and cost it a fault for each page. The copy reads all pages anyway.
@@ -44,8 +45,8 @@ public:
     }
     [[nodiscard]] bool exists() const noexcept { return shared_ != nullptr; }
 
-    // The page, behind all others so far, has had this checksum since the snapshot with the stamp `since`. What finds no
-    // room is left out.
+    // The page, behind all others so far, has had this checksum since the snapshot with the stamp `since`. What finds
+    // no room is left out.
     void add(uint64_t page, uint32_t checksum, uint64_t since) noexcept
     {
         if (shared_ == nullptr || shared_->pages == shared_->page_room) return;

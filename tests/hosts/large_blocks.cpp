@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <sys/wait.h>
 #include <unordered_map>
 #include <vector>
 
@@ -205,6 +206,24 @@ void make_cache()
     slots[0] = fill_cache();
 }
 
+// Of its pages every twentieth changes.
+void write_twentieth()
+{
+    for (size_t offset = 0; offset < 32 * kMegabyte; offset += size_t{20} * 4096) ++slots[0][offset + 4000];
+}
+// A copy of the process changes all of it, and has snapshots of its own.
+void write_in_child()
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        leak_mark("load start");
+        write_pages(slots[0], 32 * kMegabyte);
+        leak_mark("load stop");
+        exit(0);
+    }
+    HOST_CHECK(child > 0 && waitpid(child, nullptr, 0) == child);
+}
+
 // -- In use -----------------------------------------------------------------------------------------------------------
 
 void write_cache()
@@ -272,6 +291,8 @@ constexpr Case kCases[] = {
     {"index_burst", burst_of_index},
     {"survivor", survive_of_tables, use_survivor},
     {"idle", make_cache},
+    {"idle_mostly", make_cache, write_twentieth},
+    {"idle_beside_child", make_cache, write_in_child},
     {"written", make_cache, write_cache},
     {"read", make_cache, read_cache},
     {"arena_in_use", fill_arena, use_arena},

@@ -52,7 +52,10 @@ class Retention(LeakTest):
     def retention(self, case):
         run = self.run_traced([self.host("large_blocks"), case])
         self.assertEqual((run.status, run.stdout, run.stderr), (0, b"", b""))
-        data = json.loads(self.leakan("retention", "--format", "json", self.only_trace(run)).stdout)
+        return self.read(self.only_trace(run))
+
+    def read(self, trace):
+        data = json.loads(self.leakan("retention", "--format", "json", trace).stdout)
         self.assertEqual(data["schema"], "leakan.retention.v1")
         for entry in data["retention"]:
             self.assertIn(entry["pattern"], PATTERNS)
@@ -75,6 +78,23 @@ class Retention(LeakTest):
         self.assertLessEqual(entry["wasted_bytes"], truth.wasted[1], described)
         self.assertTrue(entry["kept_by"], described)
         self.assertTrue(entry["evidence"], described)
+
+
+    def test_what_is_not_written_is_known_to_the_page(self):
+        (entry,) = self.retention("idle_mostly")
+        self.assertEqual((entry["pattern"], entry["wasted_bytes"]), ("idle", 0))
+        # Its first and its last page belong to others, too. Of those between page 20 is written, and each 20th from it.
+        whole_pages = 32 * MEGABYTE // PAGE - 1
+        self.assertEqual(entry["evidence"]["resident_bytes"], whole_pages * PAGE)
+        self.assertEqual(entry["evidence"]["idle_bytes"], (whole_pages - whole_pages // 20) * PAGE)
+
+    def test_what_a_child_writes_is_the_childs(self):
+        run = self.run_traced([self.host("large_blocks"), "idle_beside_child"])
+        self.assertEqual((run.status, len(run.traces)), (0, 9))
+        found = [self.read(trace) for trace in run.traces]
+        (entry,) = [entry for entries in found for entry in entries if entry["pattern"] == "idle"]
+        self.assertEqual(entry["bytes"], 32 * MEGABYTE)
+        self.assertTrue(any(names(frame["function"], "fill_cache") for frame in entry["stack"]))
 
 
 def add(name, test):
