@@ -165,6 +165,8 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
             return "0 or a number of seconds from 0.01 to 86400, such as 0.5; using 1";
     } else if (name == "LEAK_SNAPSHOT") {
         if (!parse_snapshots(value, settings)) return "off, exit or a number of seconds from 0.01 to 86400; using exit";
+    } else if (name == "LEAK_REGISTERS") {
+        if (!parse_choice(value, "all", "own", settings.all_registers)) return "own or all; using own";
     } else if (name == "LEAK_LARGE") {
         if (!parse_size(value, number)) return "a size such as 64K; using 64K";
         settings.large = number;

@@ -28,6 +28,7 @@ struct Settings {
     uint32_t tick_ms = 1000;                   // LEAK_TICK: between samples in a long run; 0: none
     bool snapshots = true;                     // LEAK_SNAPSHOT=off|exit|SECONDS: off
     uint32_t snapshot_ms = 0;                  // LEAK_SNAPSHOT: between two; 0: only where something asks for one
+    bool all_registers = false;                // LEAK_REGISTERS=own|all
     uint64_t large = uint64_t{64} << 10;       // LEAK_LARGE: from so many bytes on a block is large; for leakan
     bool children = true;                      // LEAK_CHILDREN
     bool is_unwanted_child = false;            // LEAK_CHILDREN=-: see disown_children()

@@ -88,7 +88,8 @@ std::vector<std::string> snapshot_limits(const LeakReport& report)
         words.push_back("The snapshot lacks " + bytes_words(skipped) + " of memory that could not be read.");
     if (const uint64_t threads = figure(SnapshotFigure::threads_without_registers); threads > 0)
         words.push_back("The registers of " + plural(threads, "thread", "threads") +
-                        " are not known: a block to which only a register pointed counts as unreachable.");
+                        " are not known: a block to which only a register pointed counts as unreachable. "
+                        "LEAK_REGISTERS=all in the traced process asks the system for them.");
     return words;
 }
 

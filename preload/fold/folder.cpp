@@ -43,7 +43,7 @@ namespace {
 
 bool Folder::fold_if_due() noexcept
 {
-    if (is_folding_ || g_tracer.state() == State::failed) return false;
+    if (is_folding() || g_tracer.state() == State::failed) return false;
     // While the fold goes on, threads fill perhaps as many slots as it will free.
     const uint32_t folded = slots_to_fold();
     if (g_tracer.file.ring().available() > slots_of_state_after(folded) + SlotRing::kForNames + folded) return false;
@@ -52,8 +52,8 @@ bool Folder::fold_if_due() noexcept
 
 bool Folder::fold() noexcept
 {
-    if (is_folding_ || !g_tracer.file.ring().is_bounded() || g_tracer.state() == State::failed) return false;
-    is_folding_ = true;
+    if (is_folding() || !g_tracer.file.ring().is_bounded() || g_tracer.state() == State::failed) return false;
+    is_folding_.store(true, std::memory_order_relaxed);
     lacks_memory_ = false;
     bool has_freed = false;
     if (prepare()) {
@@ -61,7 +61,7 @@ bool Folder::fold() noexcept
         g_tracer.file.ring().mark_folding(to_do.last_stamp);
         has_freed = to_do.slots != 0 && fold_up_to(to_do);
     }
-    is_folding_ = false;
+    is_folding_.store(false, std::memory_order_relaxed);
     return has_freed;
 }
 
@@ -264,13 +264,13 @@ void Folder::free_folded() noexcept
 
 void Folder::reset() noexcept
 {
-    if (state_ != nullptr && !is_folding_) {
+    if (state_ != nullptr && !is_folding()) {
         state_->~FoldState();
         unmap_own(state_, sizeof(FoldState));
     }
     // In the middle of a fold by a thread that is not here the state may be anything: its memory is left alone.
     state_ = nullptr;
-    is_folding_ = false;
+    is_folding_.store(false, std::memory_order_relaxed);
     number_ = last_number_ = 0;
     carried_slots_ = 0;
     carried_bytes_ = 0;

@@ -8,6 +8,7 @@
 #include "format/layout.hpp"
 #include "preload/mapped_array.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -27,7 +28,7 @@ public:
     // middle of a fold, or the trace has failed.
     bool fold() noexcept;
 
-    [[nodiscard]] bool is_folding() const noexcept { return is_folding_; }
+    [[nodiscard]] bool is_folding() const noexcept { return is_folding_.load(std::memory_order_relaxed); }
     // The last fold could not begin for want of it.
     [[nodiscard]] bool lacks_memory() const noexcept { return lacks_memory_; }
 
@@ -55,7 +56,7 @@ private:
 
     FoldState* state_ = nullptr;
     MappedArray<uint32_t> journal_slots_; // whose records the state has from now on
-    bool is_folding_ = false;
+    std::atomic<bool> is_folding_{false}; // read by any thread
     bool lacks_memory_ = false;
     uint64_t number_ = 0;                           // of the carried state that holds
     uint64_t last_number_ = 0;                      // of the one that was begun last

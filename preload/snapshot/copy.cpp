@@ -5,6 +5,7 @@
 #include "preload/part_writer.hpp"
 #include "preload/snapshot/areas.hpp"
 #include "preload/snapshot/pointer_filter.hpp"
+#include "preload/snapshot/thread_registers.hpp"
 #include "preload/snapshot/touched_pages.hpp"
 #include "preload/tracer.hpp"
 
@@ -24,6 +25,11 @@ constexpr uint64_t kWord = sizeof(uint64_t);
 void wake(std::atomic<uint32_t>& word) noexcept
 {
     os::shared_futex_wake(reinterpret_cast<uint32_t*>(&word), INT32_MAX);
+}
+
+[[nodiscard]] bool is_known(const ThreadRegisters& registers) noexcept
+{
+    return registers.state == ThreadRegisters::State::known;
 }
 
 class Copy {
@@ -60,6 +66,8 @@ private:
     PointerFilter filter_;
     TouchedPages touched_;
     MappedArray<uint64_t> buffer_;
+    MappedArray<ThreadRegisters> registers_; // of the host's other threads
+    uint64_t known_registers_ = 0;
     MappedArray<PageRun> resident_;
     struct UnwrittenRun {
         PageRun run;
@@ -88,7 +96,8 @@ Outcome Copy::run() noexcept
     write(encoder);
     encoder.flush();
     if (!writer.is_sound()) return has_slot_memory_ ? Outcome::no_room : Outcome::no_memory;
-    if (resident_.out_of_memory() || unwritten_.out_of_memory()) return Outcome::no_memory;
+    if (registers_.out_of_memory() || resident_.out_of_memory() || unwritten_.out_of_memory())
+        return Outcome::no_memory;
     mailbox_.bytes = encoder.bytes();
     mailbox_.parts = writer.parts();
     return Outcome::whole;
@@ -166,18 +175,29 @@ void Copy::write_unwritten(Encoder& encoder) noexcept
 }
 
 // The registers that are known: of the thread that made the copy, those that its functions keep for their callers; of
-// threads in a system call its arguments.
+// the others all where that is wanted and permitted, or else, in a system call, its arguments.
 void Copy::write_threads(Encoder& encoder) noexcept
 {
+    const uint32_t threads = mailbox_.thread_count;
+    if (g_tracer.settings.all_registers) {
+        for (uint32_t i = 0; i < threads; ++i)
+            if (!mailbox_.threads[i].is_copier) registers_.push_back({mailbox_.threads[i].tid, {}, {}});
+        read_registers(registers_);
+    }
     uint64_t count = 0;
-    for (uint32_t i = 0; i < mailbox_.thread_count; ++i)
-        count += mailbox_.threads[i].has_arguments || mailbox_.threads[i].is_copier;
-    encoder.put(count);
-    for (uint32_t i = 0; i < mailbox_.thread_count; ++i) {
+    for (const ThreadRegisters& registers : registers_) known_registers_ += is_known(registers);
+    for (uint32_t i = 0; i < threads; ++i) count += mailbox_.threads[i].has_arguments || mailbox_.threads[i].is_copier;
+    encoder.put(count + known_registers_);
+    for (uint32_t i = 0; i < threads; ++i) {
         const HostThread& thread = mailbox_.threads[i];
         if (!thread.has_arguments && !thread.is_copier) continue;
         encoder.put_all(uint64_t{thread.tid}, uint64_t{6});
         for (const uint64_t value : thread.is_copier ? order_.registers : thread.arguments) encoder.put(value);
+    }
+    for (const ThreadRegisters& registers : registers_) {
+        if (!is_known(registers)) continue;
+        encoder.put_all(uint64_t{registers.tid}, uint64_t{ThreadRegisters::kCount});
+        for (const uint64_t value : registers.values) encoder.put(value);
     }
 }
 
@@ -271,7 +291,8 @@ void Copy::write_figures(Encoder& encoder) noexcept
     set(skipped_bytes, skipped_bytes_);
     set(threads, mailbox_.thread_count);
     set(threads_without_stack, areas_.threads_without_stack());
-    set(threads_without_registers, mailbox_.thread_count - (order_.tid != 0 && mailbox_.thread_count != 0 ? 1 : 0));
+    const uint32_t copier = order_.tid != 0 && mailbox_.thread_count != 0 ? 1 : 0;
+    set(threads_without_registers, mailbox_.thread_count - copier - known_registers_);
     encoder.put(format::kSnapshotFigures);
     for (const uint64_t figure : figures) encoder.put(figure);
 }

@@ -276,10 +276,9 @@ void Snapshots::serve() noexcept
     uint32_t progress = 0;
     for (uint32_t idle = 0; idle < kMostIdleRounds && !g_tracer.is_adrift(); ++idle) {
         const uint32_t news = box.news.load(std::memory_order_acquire);
-        if (box.slots_wanted.load(std::memory_order_acquire) != box.slots_given.load(std::memory_order_relaxed)) {
-            give_slot();
+        if (box.slots_wanted.load(std::memory_order_acquire) != box.slots_given.load(std::memory_order_relaxed) &&
+            give_slot())
             idle = 0;
-        }
         if (box.outcome.load(std::memory_order_acquire) != Outcome::running || copy_is_gone()) break;
         if (const uint32_t now = box.progress.load(std::memory_order_relaxed); now != progress) {
             progress = now;
@@ -301,11 +300,18 @@ void Snapshots::serve() noexcept
     }
 }
 
-void Snapshots::give_slot() noexcept
+// False: there is none now, but there may be soon.
+bool Snapshots::give_slot() noexcept
 {
     Mailbox& box = *mailbox_;
     const bool has_failed = g_tracer.state() == State::failed;
     const Slot slot = has_failed ? Slot{} : g_tracer.new_slot(format::SlotKind::snapshot);
+    if (!slot && !has_failed && g_tracer.file.ring().is_bounded()) {
+        // The writer was asked in the middle of a fold, which may have ended since.
+        constexpr uint32_t kTries = 3;
+        if (g_tracer.folder.is_folding() || ++failed_tries_ < kTries) return false;
+    }
+    failed_tries_ = 0;
     if (slot) {
         g_tracer.file.ring().note_events(slot.index, order_.number, order_.number); // whose it is
         g_tracer.file.close_slot(slot);
@@ -313,6 +319,7 @@ void Snapshots::give_slot() noexcept
     box.slot = slot ? slot.index : Mailbox::kNoSlot;
     box.slots_given.fetch_add(1, std::memory_order_release);
     wake_all(box.slots_given);
+    return true;
 }
 
 // The host can't wait for it, unless it asks for children of all kinds.

@@ -55,7 +55,7 @@ private:
     [[nodiscard]] bool prepare() noexcept;
     [[nodiscard]] long make_copy() noexcept;
     void serve() noexcept;
-    void give_slot() noexcept;
+    [[nodiscard]] bool give_slot() noexcept;
     [[nodiscard]] bool copy_is_gone() noexcept;
     void end_copy() noexcept;
     void publish() noexcept;
@@ -71,8 +71,9 @@ private:
     PageContents last_contents_; // at the one that holds
     PrivateStack copy_stack_;
     PrivateStack own_stack_;
-    uint32_t copy_ = 0;    // pid; 0: none
-    uint32_t answers_ = 0; // the value of snapshot_wanted that this one answers
+    uint32_t copy_ = 0;         // pid; 0: none
+    uint32_t failed_tries_ = 0; // to give it a slot
+    uint32_t answers_ = 0;      // the value of snapshot_wanted that this one answers
     uint64_t last_number_ = 0;
     uint64_t number_ = 0; // of the one that holds
     // The sampler's thread's.

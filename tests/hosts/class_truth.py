@@ -47,8 +47,8 @@ TRUTH = {
         "on_stack_of_fiber": reachable(),
         # Limited: glibc keeps the stacks of ended threads for others.
         "on_stack_of_ended": Either([lost(), reachable()]),
-        # Limited: a copy of the process has the registers of one thread. What waits in a system call has seldom a
-        # pointer in a register alone.
+        # Limited, unless LEAK_REGISTERS=all: a copy of the process has the registers of one thread. What waits in a
+        # system call has seldom a pointer in a register alone.
         "in_register": Either([reachable(), lost()]),
         "in_thread_local_of_main": reachable(),
         "in_thread_local_of_other": reachable(),

@@ -3,12 +3,12 @@
 import unittest
 
 from class_truth import (AFTER_MARK, COMMANDS, FENCES_AFTER_MARK, TRUTH, count_by_function, counts, in_words, is_right,
-                         records_of)
+                         reachable, records_of)
 from leaktest import LeakTest
 
 
 class Classes(LeakTest):
-    def found(self, program, *arguments, status=0, env=None):
+    def traced(self, program, *arguments, status=0, env=None):
         run = self.run_both([self.host(program), *map(str, COMMANDS[program]), *arguments], status=status, env=env)
         # What comes by exec() may have a trace of its own.
         (trace,) = [trace for trace in run.traces if trace.name.startswith(f"leak.{program}")]
@@ -16,7 +16,10 @@ class Classes(LeakTest):
         self.assert_sound(report)
         for site in report.sites:
             self.assertEqual(sum(site.raw["class"].values()), site.blocks, site.raw)
-        return count_by_function(program, records_of(report))
+        return report
+
+    def found(self, program, *arguments, **how):
+        return count_by_function(program, records_of(self.traced(program, *arguments, **how)))
 
     def check(self, program, *arguments):
         found = self.found(program, *arguments)
@@ -27,6 +30,15 @@ class Classes(LeakTest):
 
     def test_where_pointers_are(self):
         self.check("class_roots")
+
+    def test_registers_of_all_threads(self):
+        report = self.traced("class_roots", env={"LEAK_REGISTERS": "all"})
+        if report.data["snapshot"]["threads_without_registers"] > 0:
+            self.skipTest("the system permits no ptrace() here")
+        found = count_by_function("class_roots", records_of(report))
+        for function, truth in (TRUTH["class_roots"] | {"in_register": reachable()}).items():
+            with self.subTest(function):
+                self.assertTrue(is_right(found[function], truth), found[function])
 
     def test_how_blocks_point_to_each_other(self):
         self.check("class_blocks")

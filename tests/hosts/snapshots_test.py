@@ -96,6 +96,14 @@ class Snapshots(LeakTest):
         self.assertGreater(number, 50)
         self.check_traces(run)
 
+    def test_marks_under_load_with_all_registers(self):
+        """Each snapshot stops each thread for a moment."""
+        run = self.run_host("marks", 300, 8, LEAK_RING="64M", LEAK_REGISTERS="all")
+        number, *_, failure = read_header(self.only_trace(run))
+        self.assertEqual(failure, WHOLE)
+        self.assertGreater(number, 3)  # the others came while one was being taken
+        self.check_traces(run)
+
     def test_by_time_under_load(self):
         run = self.run_host("marks", 500, 4, LEAK_RING="16M", LEAK_SNAPSHOT="0.01")
         number, *_, failure = read_header(self.only_trace(run))
