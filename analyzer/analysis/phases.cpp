@@ -16,7 +16,8 @@ constexpr double kNoiseDistance = 3;            // the same in noise
 constexpr double kShortestShare = 0.015;        // of the run: a phase
 constexpr double kStartupShare = 0.5;           // of the loads that follow: what is shorter may be start-up
 constexpr double kLongestExit = 0.2;            // of the run
-constexpr int64_t kQuietNs = 20'000'000;        // before an exit: no event for so long
+constexpr int64_t kQuietNs = 20'000'000;        // before an exit, or a hundredth of the run: no event for so long
+constexpr int64_t kQuietAtEnd = 3;              // times as long, behind its last event: where processors are short
 
 // -- The end ---------------------------------------------------------------------------------------------------------
 
@@ -29,7 +30,7 @@ constexpr int64_t kQuietNs = 20'000'000;        // before an exit: no event for 
     for (size_t i = run.heap.size(); i-- > 1;) {
         const HistorySample& before = run.heap[i - 1];
         const HistorySample& after = run.heap[i];
-        if (from - after.at_ns > quiet) break;
+        if (from - after.at_ns > (from == run.end_ns ? kQuietAtEnd * quiet : quiet)) break;
         const auto events = static_cast<double>(static_cast<int64_t>(after.events - before.events));
         const auto change = static_cast<double>(static_cast<int64_t>(after.live_blocks - before.live_blocks));
         const double allocations = (events + change) / 2, releases = (events - change) / 2;

@@ -99,6 +99,10 @@ TEST_CASE("what a program releases at its end is its exit, not its idle time")
     const auto ticking = find_phases(make_run(10, timer, bytes));
     REQUIRE(kinds_of(ticking) == "lix");
     CHECK(is_near(ticking[2].from_ns, 9.9));
+    // What came last waited for a processor.
+    const auto before = [&bytes](double wait_s) { return [=](double s) { return bytes(s + wait_s); }; };
+    CHECK(kinds_of(find_phases(make_run(10, rate, before(0.25)))) == "lix");
+    CHECK(kinds_of(find_phases(make_run(10, rate, before(0.4)))) == "li");
     // A process that was killed did not take itself down.
     Run killed = make_run(10, rate, bytes);
     killed.ended_normally = false;
