@@ -23,6 +23,7 @@ namespace {
 
 constexpr auto kPollNew = std::chrono::milliseconds(50);
 constexpr auto kPatience = std::chrono::seconds(2); // with a file that is there and no trace yet
+constexpr auto kYoung = std::chrono::seconds(10);
 
 // A trace that is being created has no header yet.
 void first_refresh(LiveReplay& live, bool is_new, bool& runs)
@@ -104,7 +105,7 @@ void give_way()
 
 void exit_on_interrupt()
 {
-    struct sigaction action{};
+    struct sigaction action {};
     sigaction(SIGINT, nullptr, &action);
     if (action.sa_handler == SIG_IGN) return;
     action = {};
@@ -115,7 +116,10 @@ void exit_on_interrupt()
 bool wait_for_trace(const std::filesystem::path& trace)
 {
     std::error_code ignored;
-    if (std::filesystem::exists(trace, ignored)) return false;
+    if (std::filesystem::exists(trace, ignored)) {
+        const auto changed = std::filesystem::last_write_time(trace, ignored);
+        return !ignored && std::filesystem::file_time_type::clock::now() - changed < kYoung;
+    }
     std::cerr << "leakan: waiting for " << trace.string() << std::endl;
     while (!std::filesystem::exists(trace, ignored)) std::this_thread::sleep_for(kPollNew);
     return true;

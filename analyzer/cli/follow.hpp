@@ -65,7 +65,8 @@ private:
 // SIGINT ends the process with status 0, unless it is ignored (nohup, a shell's background).
 void exit_on_interrupt();
 
-// Waits until there is a file `trace`, and says so on standard error. True when it had to.
+// Waits until there is a file `trace`, and says so on standard error. True when it had to, or the file was made or has
+// grown just now: it may be no trace yet.
 bool wait_for_trace(const std::filesystem::path& trace);
 
 // Writes one report after the other until the process of `trace` has ended, the last one then. Returns whether that has

@@ -47,7 +47,8 @@ public:
     // `per_second` requests, evenly. serve(number): requests are numbered from 1.
     template <class Serve> void load(milliseconds duration, double per_second, Serve serve)
     {
-        load_shaped(duration, [=](double) { return per_second; }, serve);
+        load_shaped(
+            duration, [=](double) { return per_second; }, serve);
     }
 
     // rate_at(x) is the rate when the part x of the load is over, from 0 to 1.
@@ -72,6 +73,13 @@ public:
         if (Clock::now() >= next_) return; // behind by work of its own
         std::this_thread::sleep_until(next_);
         latest_ = std::max(latest_, Clock::now() - next_);
+    }
+
+    // What was done so far is not part of the schedule, which begins now. How long it took.
+    milliseconds begin_anew()
+    {
+        next_ = Clock::now();
+        return std::chrono::duration_cast<milliseconds>(next_ - started_);
     }
 
     // A rest, then load and rest in turn: one long cycle, or some shorter ones.

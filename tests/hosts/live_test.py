@@ -123,6 +123,18 @@ class Live(LeakTest):
 
         self.assertEqual(without_times(parts[-1]), without_times(self.leakan("report", trace).stdout.decode() + "\n"))
 
+    def test_a_trace_that_is_being_made_is_waited_for(self):
+        whole = self.only_trace(self.run_traced([self.host("small_program")])).read_bytes()
+        for begun in (b"", whole[:64], whole[:64] + bytes(4096)):  # of its first slot
+            trace = self.new_folder("begun") / "trace.zst"
+            trace.write_bytes(begun)
+            reader = self.begin_leakan("report", "--follow", "--interval", "0.2", trace)
+            time.sleep(0.5)
+            self.assertIsNone(reader.poll())
+            trace.write_bytes(whole)
+            _, err = reader.communicate(timeout=60)
+            self.assertEqual((reader.returncode, err), (0, b""))
+
     def test_ctrl_c_leaves_whole_reports(self):
         program, trace = self.start("1", "0", "6", "forever")
         self.wait_for(trace)

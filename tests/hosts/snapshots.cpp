@@ -1,5 +1,6 @@
 // What a program may notice while copies of it write snapshots: nothing.
 // snapshots end exit|return|_exit|_Exit|quick_exit|exec|failed_exec
+// snapshots handler exit|fork a signal handler that does so while the copy of the end works
 // snapshots children        its wait() sees its own children alone
 // snapshots marks N THREADS N marks while threads allocate
 // snapshots forks N         forks right after a mark, N times; the children allocate and set marks themselves
@@ -14,6 +15,7 @@
 #include <csignal>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 namespace {
@@ -74,6 +76,31 @@ int end_as(const char* how)
     }
     say("%d signals\n", static_cast<int>(child_signals));
     return 15;
+}
+
+// The child returns from the handler and ends as the program does.
+void fork_in_handler(int)
+{
+    const pid_t child = fork();
+    int status = 0;
+    if (child == 0) return;
+    HOST_CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 11);
+    say("forked\n");
+}
+[[noreturn]] void exit_in_handler(int)
+{
+    free(keep(malloc(100)));
+    _exit(21);
+}
+int end_in_handler(bool forks)
+{
+    grow_list(size_t{128} << 20);
+    struct sigaction action = {};
+    action.sa_handler = forks ? fork_in_handler : exit_in_handler;
+    sigaction(SIGALRM, &action, nullptr);
+    const struct itimerval soon = {{0, 0}, {0, 30'000}};
+    setitimer(ITIMER_REAL, &soon, nullptr);
+    exit(11);
 }
 
 int wait_for_children()
@@ -263,6 +290,7 @@ int main(int argc, char** argv)
     const auto is = [argv](const char* name) { return strcmp(argv[1], name) == 0; };
     const auto number = [argc, argv](int i) { return argc > i ? atoi(argv[i]) : 0; };
     if (is("end")) return end_as(argv[2]);
+    if (is("handler")) return end_in_handler(strcmp(argv[2], "fork") == 0);
     if (is("children")) return wait_for_children();
     if (is("marks")) return set_marks(number(2), number(3));
     if (is("forks")) return fork_after_marks(number(2));

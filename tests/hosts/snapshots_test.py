@@ -77,6 +77,20 @@ class Snapshots(LeakTest):
         run = self.run_host("end", "failed_exec", status=15)
         self.assertEqual(read_header(self.only_trace(run))[0], 2)
 
+    def test_a_handler_that_ends_the_program_while_the_copy_works(self):
+        for writer in ("thread", "inline"):
+            run = self.run_host("handler", "exit", status=21, same=False, LEAK_WRITER=writer)
+            self.assertEqual(read_header(self.only_trace(run))[0], 0)
+            self.check_traces(run)
+
+    def test_a_handler_that_forks_while_the_copy_works(self):
+        for writer in ("thread", "inline"):
+            run = self.run_host("handler", "fork", status=11, same=False, LEAK_WRITER=writer)
+            self.assertEqual(run.stdout, b"forked\n")
+            # The child, which came into being inside of libleak.so, is not traced.
+            self.assertEqual(read_header(self.only_trace(run)), (1, 0, 0, WHOLE))
+            self.check_traces(run)
+
     def test_off(self):
         run = self.run_host("end", "exit", status=11, LEAK_SNAPSHOT="off")
         self.assertEqual(read_header(self.only_trace(run)), (0, 0, 0, OFF))
