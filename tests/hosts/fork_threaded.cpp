@@ -22,7 +22,10 @@ HOST_FRAME void* leak_in_child_thread()
 
 void* busy(void*)
 {
-    while (!stop.load(std::memory_order_relaxed)) free(churn());
+    while (!stop.load(std::memory_order_relaxed)) {
+        for (int i = 0; i < 200; ++i) free(churn());
+        usleep(300); // each report of a child begins with all of these events
+    }
     return nullptr;
 }
 
