@@ -81,7 +81,7 @@ void make_forest(long trees)
 
 // -- the other thread --
 
-enum Phase { other, calm, snapshot, phases };
+enum Phase { other, calm, forking, snapshot, phases };
 
 struct Calls {
     uint64_t count = 0;
@@ -143,23 +143,25 @@ double take_snapshot()
 
 double fork_once()
 {
+    phase = forking;
     const auto start = Clock::now();
     const pid_t child = fork();
     if (child == 0) _exit(0);
     const double us = us_since(start);
     if (child > 0) waitpid(child, nullptr, 0);
+    phase = other;
     return us;
 }
 
 void print_list(const char* name, const std::vector<double>& list)
 {
-    printf("\"%s\": [", name);
+    printf(", \"%s\": [", name);
     for (size_t i = 0; i < list.size(); ++i) printf("%s%.1f", i == 0 ? "" : ", ", list[i]);
-    printf("], ");
+    printf("]");
 }
 void print_calls(const char* name, const Calls& of)
 {
-    printf("\"%s\": {\"calls\": %llu, \"longer_than_50us\": %llu, \"longest_us\": %.1f}", name,
+    printf(", \"%s\": {\"calls\": %llu, \"longer_than_50us\": %llu, \"longest_us\": %.1f}", name,
            static_cast<unsigned long long>(of.count), static_cast<unsigned long long>(of.longer_than_50us),
            of.longest_us);
 }
@@ -188,12 +190,12 @@ int main(int argc, char** argv)
     }
     is_over = true;
     thread.join();
-    printf("{\"blocks\": %ld, \"bytes\": %llu, \"forgotten\": %ld, ", trees * kTreeNodes,
+    printf("{\"blocks\": %ld, \"bytes\": %llu, \"forgotten\": %ld", trees * kTreeNodes,
            static_cast<unsigned long long>(heap_bytes), (trees + kForgotten - 1) / kForgotten * kTreeNodes);
     print_list("marks_us", marks_us);
     print_list("forks_us", forks_us);
     print_calls("calm", calls[calm]);
-    printf(", ");
+    print_calls("fork", calls[forking]);
     print_calls("snapshot", calls[snapshot]);
     printf("}\n");
     fflush(stdout);
