@@ -2,9 +2,10 @@
 """Measures what capture costs and prints one table; --json FILE writes the figures too.
 
 Every figure is a ratio of runs made side by side: each round runs the program untraced, under libleak.so and, where
-installed, under `heaptrack -r` (capture alone), and the medians of the rounds are compared. Folding is measured on
-whole runs, as what a ring that wraps adds to the writer's CPU time: a loop over FoldState alone would leave out the
-decoding, which is most of it.
+installed, under `heaptrack -r` (capture alone), and the medians of the rounds are compared. A traced program takes a
+snapshot at its end; whole programs are also run without it (LEAK_SNAPSHOT=off), which is what heaptrack's capture is to
+be compared with. Folding is measured on whole runs, as what a ring that wraps adds to the writer's CPU time: a loop over
+FoldState alone would leave out the decoding, which is most of it.
 """
 
 import argparse
@@ -153,17 +154,21 @@ class Bench:
             if shutil.which(str(command[0])) is None:
                 self.row(name, "", skipped="not installed")
                 continue
-            walls = {tool: [] for tool in self.tools}
-            cpus = {tool: [] for tool in self.tools}
+            variants = {tool: (tool, None) for tool in self.tools}
+            variants["no snapshot"] = ("leakan", {"LEAK_SNAPSHOT": "off"})
+            walls = {name: [] for name in variants}
+            cpus = {name: [] for name in variants}
             for _ in range(self.rounds):
-                for tool in self.tools:
-                    run = Run(command, tool, self.folder, None, env)
-                    walls[tool].append(run.wall)
-                    cpus[tool].append(run.cpu)
-            wall = {tool: statistics.median(column) for tool, column in walls.items()}
-            cpu = {tool: statistics.median(column) for tool, column in cpus.items()}
+                for variant, (tool, settings) in variants.items():
+                    run = Run(command, tool, self.folder, settings, env)
+                    walls[variant].append(run.wall)
+                    cpus[variant].append(run.cpu)
+            wall = {variant: statistics.median(column) for variant, column in walls.items()}
+            cpu = {variant: statistics.median(column) for variant, column in cpus.items()}
             figures = {"untraced_s": wall["untraced"], "wall": wall["leakan"] / wall["untraced"],
-                       "cpu": cpu["leakan"] / cpu["untraced"]}
+                       "without_snapshot": wall["no snapshot"] / wall["untraced"],
+                       "cpu": cpu["leakan"] / cpu["untraced"],
+                       "cpu_without_snapshot": cpu["no snapshot"] / cpu["untraced"]}
             if HEAPTRACK:
                 figures |= {"heaptrack_wall": wall["heaptrack"] / wall["untraced"],
                             "heaptrack_cpu": cpu["heaptrack"] / cpu["untraced"]}
@@ -210,7 +215,8 @@ class Bench:
             report = json.loads(subprocess.run([LEAKAN, "report", "--format", "json", "--top", "0", run.traces[0]],
                                                capture_output=True, text=True, check=True).stdout)
             allocations = report["summary"]["allocations"]
-            figures = {"bytes": run.bytes / allocations, "allocations": allocations}
+            figures = {"bytes": run.bytes / allocations, "allocations": allocations,
+                       "snapshot_bytes": self.snapshot_bytes(run) / allocations}
             if HEAPTRACK:
                 figures["heaptrack_bytes"] = Run(command, "heaptrack", self.folder, None, env).bytes / allocations
             self.row(f"{name}: file bytes an allocation", goal, **figures)
@@ -332,7 +338,7 @@ class Bench:
         rates = [host["scanned_bytes"] / host["scan_ns"] * 1e3 for host in traced]
         self.row("the same: scan", "MB_per_s >= 500", MB_per_s=statistics.median(rates),
                  scan_s=median(traced, "scan_ns") / 1e9, file_MB=median(traced, "snapshot_bytes") / 1e6)
-        for when in ("calm", "snapshot"):
+        for when in ("calm", "fork", "snapshot"):
             calls = [host[when] for host in traced]
             self.row(f"the same: another thread's calls, {when}", "", longest_us=median(calls, "longest_us"),
                      longer_than_50us=median(calls, "longer_than_50us"), calls=median(calls, "calls"))
