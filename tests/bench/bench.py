@@ -2,9 +2,10 @@
 """Measures what capture costs and prints one table; --json FILE writes the figures too.
 
 Every figure is a ratio of runs made side by side: each round runs the program untraced, under libleak.so and, where
-installed, under `heaptrack -r` (capture alone), and the medians of the rounds are compared. Folding is measured on
-whole runs, as what a ring that wraps adds to the writer's CPU time: a loop over FoldState alone would leave out the
-decoding, which is most of it.
+installed, under `heaptrack -r` (capture alone), and the medians of the rounds are compared. A traced program takes a
+snapshot at its end; whole programs are also run without it (LEAK_SNAPSHOT=off), which is what heaptrack's capture is to
+be compared with. Folding is measured on whole runs, as what a ring that wraps adds to the writer's CPU time: a loop over
+FoldState alone would leave out the decoding, which is most of it.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -55,7 +57,7 @@ SELECT count(*), sum(cents) FROM orders;
 class Run:
     """One run of a program: what it printed, wall and CPU seconds, the bytes of its traces."""
 
-    def __init__(self, command, tool, folder, settings=None, env=None):
+    def __init__(self, command, tool, folder, settings=None, env=None, status=0):
         environment = {**os.environ, **(env or {})}
         for name in [name for name in environment if name.startswith("LEAK_")]:
             del environment[name]
@@ -74,16 +76,33 @@ class Run:
         self.wall = time.monotonic() - start
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        if done.returncode != 0:
+        if done.returncode != status:
             raise SystemExit(f"bench: {command} under {tool} ended with {done.returncode}: {done.stderr[-2000:]}")
         self.stdout, self.stderr = done.stdout, done.stderr
         self.traces = sorted(output.iterdir())
         self.bytes = sum(trace.stat().st_size for trace in self.traces)
 
 
+class Analysis:
+    """One run of leakan: what it found, wall and CPU seconds, its peak memory."""
+
+    def __init__(self, command, folder):
+        output = folder / "analysis"
+        start = time.monotonic()
+        with open(output, "wb") as stdout:
+            process = subprocess.Popen([str(word) for word in command], stdout=stdout)
+            _, status, usage = os.wait4(process.pid, 0)
+        self.wall = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise SystemExit(f"bench: {command} ended with {process.returncode}")
+        self.cpu, self.peak_bytes = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+        self.result = json.loads(output.read_bytes())
+
+
 class Bench:
-    def __init__(self, rounds, folder):
-        self.rounds, self.folder, self.rows = rounds, folder, []
+    def __init__(self, rounds, blocks, folder):
+        self.rounds, self.blocks, self.folder, self.rows = rounds, blocks, folder, []
         self.tools = ["untraced", "leakan"] + (["heaptrack"] if HEAPTRACK else [])
 
     def row(self, name, goal="", **figures):
@@ -135,17 +154,21 @@ class Bench:
             if shutil.which(str(command[0])) is None:
                 self.row(name, "", skipped="not installed")
                 continue
-            walls = {tool: [] for tool in self.tools}
-            cpus = {tool: [] for tool in self.tools}
+            variants = {tool: (tool, None) for tool in self.tools}
+            variants["no snapshot"] = ("leakan", {"LEAK_SNAPSHOT": "off"})
+            walls = {name: [] for name in variants}
+            cpus = {name: [] for name in variants}
             for _ in range(self.rounds):
-                for tool in self.tools:
-                    run = Run(command, tool, self.folder, None, env)
-                    walls[tool].append(run.wall)
-                    cpus[tool].append(run.cpu)
-            wall = {tool: statistics.median(column) for tool, column in walls.items()}
-            cpu = {tool: statistics.median(column) for tool, column in cpus.items()}
+                for variant, (tool, settings) in variants.items():
+                    run = Run(command, tool, self.folder, settings, env)
+                    walls[variant].append(run.wall)
+                    cpus[variant].append(run.cpu)
+            wall = {variant: statistics.median(column) for variant, column in walls.items()}
+            cpu = {variant: statistics.median(column) for variant, column in cpus.items()}
             figures = {"untraced_s": wall["untraced"], "wall": wall["leakan"] / wall["untraced"],
-                       "cpu": cpu["leakan"] / cpu["untraced"]}
+                       "without_snapshot": wall["no snapshot"] / wall["untraced"],
+                       "cpu": cpu["leakan"] / cpu["untraced"],
+                       "cpu_without_snapshot": cpu["no snapshot"] / cpu["untraced"]}
             if HEAPTRACK:
                 figures |= {"heaptrack_wall": wall["heaptrack"] / wall["untraced"],
                             "heaptrack_cpu": cpu["heaptrack"] / cpu["untraced"]}
@@ -192,7 +215,8 @@ class Bench:
             report = json.loads(subprocess.run([LEAKAN, "report", "--format", "json", "--top", "0", run.traces[0]],
                                                capture_output=True, text=True, check=True).stdout)
             allocations = report["summary"]["allocations"]
-            figures = {"bytes": run.bytes / allocations, "allocations": allocations}
+            figures = {"bytes": run.bytes / allocations, "allocations": allocations,
+                       "snapshot_bytes": self.snapshot_bytes(run) / allocations}
             if HEAPTRACK:
                 figures["heaptrack_bytes"] = Run(command, "heaptrack", self.folder, None, env).bytes / allocations
             self.row(f"{name}: file bytes an allocation", goal, **figures)
@@ -244,6 +268,10 @@ class Bench:
         return json.loads(subprocess.run([LEAKAN, "info", "--format", "json", run.traces[0]], capture_output=True,
                                          text=True, check=True).stdout)
 
+    def snapshot_bytes(self, run):
+        """Of the trace's file, those of the snapshot."""
+        return sum(slot["used_bytes"] for slot in self.info(run)["slots"] if slot["kind"] == "snapshot")
+
     @staticmethod
     def events_kept(run):
         with subprocess.Popen([LEAKAN, "dump", run.traces[0]], stdout=subprocess.PIPE) as dump:
@@ -285,19 +313,57 @@ class Bench:
                      longest_us=run["longest_us"], preempted=run["preempted"])
 
 
-CASES = ("storm", "ring", "programs", "redis", "file_bytes", "stages", "latency")
+    def snapshots(self):
+        """A big heap: how long its snapshots hold it up, beside a plain fork(), how fast they are, and what it takes to
+        analyse the trace."""
+        command = [PROGRAMS / "big_heap", self.blocks, 3]
+        untraced, traced, analyses = [], [], {"report": [], "retention": []}
+        for _ in range(self.rounds):
+            untraced.append(json.loads(Run(command, "untraced", self.folder, status=-signal.SIGKILL).stdout))
+            run = Run(command, "leakan", self.folder, status=-signal.SIGKILL)
+            host = json.loads(run.stdout)
+            host["snapshot_bytes"] = self.snapshot_bytes(run)
+            for name, column in analyses.items():
+                column.append(Analysis([LEAKAN, name, "--format", "json", run.traces[0]], self.folder))
+            report = analyses["report"][-1].result
+            host |= report["snapshot"] | {"lost": report["classes"]["blocks"]}
+            traced.append(host)
+
+        median = lambda hosts, name: statistics.median(host[name] for host in hosts)
+        median_ms = lambda hosts, name: statistics.median(us for host in hosts for us in host[name]) / 1000
+        mark_ms, fork_ms = median_ms(traced, "marks_us"), median_ms(traced, "forks_us")
+        self.row(f"snapshot, {host['blocks']:,} blocks, {host['bytes'] / 1e9:.2g} GB: pause", "added <= 50 ms",
+                 mark_ms=mark_ms, pause_ms=median(traced, "pause_ns") / 1e6, fork_ms=fork_ms,
+                 untraced_fork_ms=median_ms(untraced, "forks_us"), added_ms=mark_ms - fork_ms, ratio=mark_ms / fork_ms)
+        rates = [host["scanned_bytes"] / host["scan_ns"] * 1e3 for host in traced]
+        self.row("the same: scan", "MB_per_s >= 500", MB_per_s=statistics.median(rates),
+                 scan_s=median(traced, "scan_ns") / 1e9, file_MB=median(traced, "snapshot_bytes") / 1e6)
+        for when in ("calm", "fork", "snapshot"):
+            calls = [host[when] for host in traced]
+            self.row(f"the same: another thread's calls, {when}", "", longest_us=median(calls, "longest_us"),
+                     longer_than_50us=median(calls, "longer_than_50us"), calls=median(calls, "calls"))
+        for name, column in analyses.items():
+            self.row(f"the same: leakan {name}", "", wall_s=statistics.median(one.wall for one in column),
+                     cpu_s=statistics.median(one.cpu for one in column),
+                     peak_MB=statistics.median(one.peak_bytes for one in column) / 1e6)
+        lost = [host["lost"]["unreachable"] + host["lost"]["indirect"] for host in traced]
+        self.row("the same: blocks found to be lost", "", found=statistics.median(lost), forgotten=host["forgotten"])
+
+
+CASES = ("storm", "ring", "programs", "redis", "file_bytes", "stages", "latency", "snapshots")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind, of which the median is taken")
+    parser.add_argument("--blocks", type=int, default=5_000_000, help="blocks of the heap in the case snapshots")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("case", nargs="*", help=f"of {', '.join(CASES)}; default: all")
     arguments = parser.parse_args()
     if not HEAPTRACK:
         print("bench: heaptrack is not installed: no comparison with it", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="leakan-bench-") as folder:
-        bench = Bench(arguments.rounds, Path(folder))
+        bench = Bench(arguments.rounds, arguments.blocks, Path(folder))
         for case in arguments.case or CASES:
             getattr(bench, case)()
     if arguments.json:
