@@ -287,6 +287,7 @@ void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hoo
     t_local.recorded = hidden(block);
     t_local.recorded_kind = kind;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
+    g_tracer.block_regions.note(number(block), bytes);
     record<true, true>(kind, g_tracer.clock.now(), number(block), bytes, alignment_log2, hook);
     return block;
 }

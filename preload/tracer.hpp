@@ -3,6 +3,7 @@
 // One object, constant-initialised, because hooks run before any constructor. States and locks: ARCHITECTURE.md.
 #pragma once
 
+#include "preload/block_regions.hpp"
 #include "preload/block_sampling.hpp"
 #include "preload/buffer_pool.hpp"
 #include "preload/clock.hpp"
@@ -153,6 +154,7 @@ public:
     Settings settings;
     Clock clock;
     BlockSampling sampling;
+    BlockRegions block_regions;
     TraceFile file;
     Journal journal;     // state lock
     PcTable pcs;         // state lock, but for find()
