@@ -35,16 +35,24 @@ size_t LiveTable::place_of(uint64_t address) const
 
 const LiveBlock* LiveTable::find(uint64_t address) const
 {
-    const LiveBlock& block = places_[place_of(address)];
-    return is_used(block) ? &block : nullptr;
+    const Place& place = places_[place_of(address)];
+    return is_used(place) ? &blocks_[place.block] : nullptr;
 }
 
 std::optional<LiveBlock> LiveTable::put(const LiveBlock& block)
 {
     if (size_ + 1 > places_.size() / 8 * 5) grow();
-    LiveBlock& place = places_[place_of(block.address)];
-    if (is_used(place)) return std::exchange(place, block);
-    place = block;
+    Place& place = places_[place_of(block.address)];
+    if (is_used(place)) return std::exchange(blocks_[place.block], block);
+    place.address = block.address;
+    if (free_.empty()) {
+        place.block = static_cast<uint32_t>(blocks_.size());
+        blocks_.push_back(block);
+    } else {
+        place.block = free_.back();
+        free_.pop_back();
+        blocks_[place.block] = block;
+    }
     ++size_;
     return std::nullopt;
 }
@@ -53,7 +61,9 @@ std::optional<LiveBlock> LiveTable::take(uint64_t address)
 {
     const size_t place = place_of(address);
     if (!is_used(places_[place])) return std::nullopt;
-    const LiveBlock taken = places_[place];
+    const uint32_t at = places_[place].block;
+    const LiveBlock taken = std::exchange(blocks_[at], LiveBlock{});
+    free_.push_back(at);
     close_hole(place);
     --size_;
     return taken;
@@ -75,11 +85,11 @@ void LiveTable::close_hole(size_t hole)
 
 void LiveTable::grow()
 {
-    std::vector<LiveBlock> old(places_.size() * 2);
+    std::vector<Place> old(places_.size() * 2);
     old.swap(places_);
     hash_shift_ = shift_for(places_.size());
-    for (const LiveBlock& block : old)
-        if (is_used(block)) places_[place_of(block.address)] = block;
+    for (const Place& place : old)
+        if (is_used(place)) places_[place_of(place.address)] = place;
 }
 
 } // namespace leak::analyzer
