@@ -1,9 +1,9 @@
 #include "preload/snapshot/copy.hpp"
 
+#include "format/pointer_filter.hpp"
 #include "preload/os.hpp"
 #include "preload/part_writer.hpp"
 #include "preload/snapshot/areas.hpp"
-#include "preload/snapshot/pointer_filter.hpp"
 #include "preload/snapshot/touched_pages.hpp"
 #include "preload/tracer.hpp"
 
@@ -50,7 +50,7 @@ private:
     Mailbox& mailbox_;
     int fd_ = -1;
     Areas areas_;
-    PointerFilter filter_;
+    format::PointerFilter<MappedArray<format::TargetRange>> filter_;
     TouchedPages touched_;
     MappedArray<uint64_t> buffer_;
     MappedArray<PageRun> resident_;
@@ -69,7 +69,9 @@ Outcome Copy::run() noexcept
     PartWriter writer(format::FrameKind::snapshot, order_.number, order_.most_slots, slots);
     constexpr int kMostLevel = 3; // what is above costs much and gains little
     const int level = g_tracer.settings.zstd_level < kMostLevel ? g_tracer.settings.zstd_level : kMostLevel;
-    if (!filter_.begin(areas_.pieces()) || !touched_.begin() || !buffer_.resize(kBufferWords) || !writer.begin(level))
+    for (const AreaPiece& piece : areas_.pieces())
+        if (piece.is_target()) filter_.add(piece.begin, piece.end);
+    if (filter_.ranges().out_of_memory() || !touched_.begin() || !buffer_.resize(kBufferWords) || !writer.begin(level))
         return Outcome::no_memory;
     Encoder encoder(writer.buffer(), writer);
     write(encoder);
