@@ -4,6 +4,9 @@
 #include "analyzer/render/words.hpp"
 #include "analyzer/report/frame_kind.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace leak::analyzer {
 
 namespace {
@@ -149,6 +152,11 @@ std::vector<std::string> retention_limits(const RetentionReport& report)
     } else if (!report.had_load_stop) {
         words.push_back("The load never stopped, as far as is known: nothing is called idle.");
     }
+    if (!report.pages_are_known)
+        words.push_back(
+            "Of pages that hold nothing but zeros it is not known whether they were ever touched: only a core "
+            "that the kernel wrote, with the holes of its file, says so. They are not called slack.");
+    if (report.core) std::ranges::move(core_limits(*report.core), std::back_inserter(words));
     if (report.info.sample_bytes != 0) words.push_back("The trace is a sample: blocks that it lacks are not judged.");
     return words;
 }
