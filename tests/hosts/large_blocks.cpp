@@ -303,7 +303,7 @@ int main(int argc, char** argv)
         go_on(chosen);
         leak_mark("load stop");
         go_on(chosen);
-        exit(0);
+        end_host();
     }
     return 1;
 }
