@@ -14,6 +14,7 @@ namespace leak::analyzer {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kEnd = INT64_MAX / 4; // of the trace, whenever that is
 
 // signal(7): those whose default is a core.
 [[nodiscard]] bool is_of_crash(uint32_t signal)
@@ -62,14 +63,14 @@ void CoreMemory::find_moment(const CoreSource& source)
         return;
     }
     if (core_.is_by_kernel && is_of_crash(core_.signal)) {
-        at_ns_ = INT64_MAX / 4;
+        at_ns_ = kEnd;
         return;
     }
     if (core_.written_unix_ns < info.start_unix_ns)
         throw UserError(core_.file.path(), 0,
                         "the core file was last written before the trace " + info.path +
                             " began; name the core of that run, or say by --core-at when it was written");
-    at_ns_ = static_cast<int64_t>(std::min<uint64_t>(core_.written_unix_ns - info.start_unix_ns, INT64_MAX / 4));
+    at_ns_ = static_cast<int64_t>(std::min<uint64_t>(core_.written_unix_ns - info.start_unix_ns, kEnd - 1));
     const bool has_ended = info.end_state != format::EndState::open && !info.still_running;
     facts_.is_late = has_ended && at_ns_ > info.ended_ns + kSecond;
 }
@@ -121,7 +122,7 @@ void CoreMemory::read(MemoryView& memory, int64_t end_ns, const std::function<vo
     }
     memory.image = read_core_image(core_, std::move(areas), outside, on_progress);
     memory.image.stamp = stamp;
-    memory.at_ns = std::min(memory.at_ns, end_ns);
+    memory.at_ns = at_ns_ == kEnd ? end_ns : at_ns_;
     memory.core->missing_bytes = memory.image.figure(format::SnapshotFigure::skipped_bytes);
 }
 
