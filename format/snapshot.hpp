@@ -20,6 +20,17 @@ enum class AreaKind : uint8_t {
 };
 inline constexpr uint64_t kAreaKindCount = 6;
 
+// Whether words of it are kept.
+[[nodiscard]] constexpr bool has_words(AreaKind kind) noexcept
+{
+    return kind == AreaKind::anonymous || kind == AreaKind::module_data || kind == AreaKind::stack;
+}
+// What a word must point to in order to be kept.
+[[nodiscard]] constexpr bool is_target(AreaKind kind) noexcept
+{
+    return kind == AreaKind::anonymous || kind == AreaKind::read_only;
+}
+
 struct SnapshotArea {
     uint64_t address = 0; // multiple of 8
     uint64_t bytes = 0;   // multiple of 8

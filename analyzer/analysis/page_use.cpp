@@ -47,7 +47,10 @@ void add_pages(const MemoryView& memory, Pages pages, int64_t since_ns, PageUse&
                 use.unwritten_ns = std::max(use.unwritten_ns, one.since_ns);
             });
     };
-    for_each_overlap(memory.image.resident, [](const PageRun& run) { return run; }, pages, add_touched);
+    const auto itself = [](const PageRun& run) { return run; };
+    for_each_overlap(memory.image.resident, itself, pages, add_touched);
+    for_each_overlap(memory.image.unknown, itself, pages,
+                     [&](const PageRun&, Pages unknown) { use.unknown += unknown.end - unknown.begin; });
 }
 
 } // namespace

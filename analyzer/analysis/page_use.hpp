@@ -13,11 +13,14 @@ namespace leak::analyzer {
 struct PageUse {
     uint64_t pages = 0;
     uint64_t touched = 0;     // of them: in memory or swapped out
+    uint64_t unknown = 0;     // of them: it is not known whether they were touched
     uint64_t unwritten = 0;   // touched, and not written since the moment asked for
     uint64_t steady = 0;      // touched, and not written since some moment
     uint64_t touched_end = 0; // the address behind the last one that was touched; 0: none was
     int64_t unwritten_ns = 0; // the latest moment since which those of `unwritten` hold the same
     friend bool operator==(const PageUse&, const PageUse&) = default;
+
+    [[nodiscard]] uint64_t untouched() const { return pages - touched - unknown; }
 };
 
 // Of addresses outside the memory that can be known (FORMAT.md, section 10: anonymous) nothing is counted.

@@ -22,11 +22,6 @@ constexpr int64_t kLongerThanMost =
     return whole > 0 && static_cast<double>(part) >= share * static_cast<double>(whole);
 }
 
-[[nodiscard]] uint64_t slack_pages(const PageUse& pages)
-{
-    return pages.pages - pages.touched;
-}
-
 [[nodiscard]] uint64_t idle_pages(const BlockEvidence& block, const RunEvidence& run, const RetentionRules& rules)
 {
     const std::optional<int64_t> since_ns = idle_since(run, rules);
@@ -61,11 +56,11 @@ constexpr int64_t kLongerThanMost =
         return outside.pages * kSnapshotPageBytes;
     }
     if (!block.is_reallocated && !is_growth_chain(block.siblings)) return std::nullopt;
-    const uint64_t empty = slack_pages(*block.pages) + idle_pages(block, run, rules);
+    const uint64_t empty = block.pages->untouched() + idle_pages(block, run, rules);
     // A buffer that has just doubled is half empty.
     if (!is_share(empty, block.pages->pages, rules.outgrown_share) || empty * 2 == block.pages->pages)
         return std::nullopt;
-    return slack_pages(*block.pages) * kSnapshotPageBytes; // what is idle may be read
+    return block.pages->untouched() * kSnapshotPageBytes; // what is idle may be read
 }
 
 // A pointer to where the touched part ends: it is being filled, or was filled so far.
@@ -81,7 +76,7 @@ constexpr int64_t kLongerThanMost =
 {
     if (!block.pages) return std::nullopt;
     const double share = has_fill_pointer(block) ? std::max(kFillSlackShare, rules.slack_share) : rules.slack_share;
-    const uint64_t slack = slack_pages(*block.pages);
+    const uint64_t slack = block.pages->untouched();
     // The first and the last page belong to neighbours, too.
     const uint64_t all = std::max<uint64_t>(block.pages->pages, 1);
     if (slack == 0 || !is_share(slack, all, share)) return std::nullopt;

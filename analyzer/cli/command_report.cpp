@@ -38,8 +38,10 @@ void add_report_command(CLI::App& app, int& status)
                      "leaks: exit with status 1 when anything is unfreed; unreachable: when something of it can't be "
                      "reached any more")
         ->check(CLI::IsMember({"leaks", "unreachable"}));
+    CLI::Option* core = add_core_options(*command, arguments->report.core);
     CLI::Option* follow = command->add_flag("--follow", arguments->follow,
                                             "Write a new report again and again until the program ends, or Ctrl-C");
+    follow->excludes(core);
     add_interval_option(*command, arguments->interval_seconds)->needs(follow);
     command->callback([arguments, &status] {
         const ReportFindings findings = write(*arguments);

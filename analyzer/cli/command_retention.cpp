@@ -13,11 +13,12 @@ namespace {
 struct Arguments {
     SectionArguments section;
     RetentionOptions options;
+    CoreOptions core;
 };
 
-RetentionReport read_retention(const std::string& trace, const RetentionOptions& options)
+RetentionReport read_retention(const std::string& trace, const CoreOptions& core, const RetentionOptions& options)
 {
-    const ReplayResult replayed = replay(trace, true);
+    const ReplayResult replayed = replay_with_memory(trace, core);
     Symbolizer symbolizer(replayed.modules);
     std::optional<MemoryFacts> memory;
     if (replayed.memory) memory.emplace(replayed, symbolizer);
@@ -26,12 +27,14 @@ RetentionReport read_retention(const std::string& trace, const RetentionOptions&
 
 void write_retention(const Arguments& arguments)
 {
+    arguments.core.check(arguments.section.traces.size());
     RetentionOptions options = arguments.options;
     const Suppressions suppressions(true);
     options.suppressions = &suppressions;
     write_sections(
         arguments.section, "leakan.retentions.v1",
-        [&](const std::string& trace) { return read_retention(trace, options); }, write_retention_text, retention_json);
+        [&](const std::string& trace) { return read_retention(trace, arguments.core, options); }, write_retention_text,
+        retention_json);
 }
 
 void add_share_option(CLI::App& command, const std::string& name, double& share, const std::string& meaning)
@@ -78,6 +81,7 @@ void add_retention_command(CLI::App& app, int& status)
     CLI::App* command = app.add_subcommand(
         "retention", "Say which large blocks stay although little of them is needed, and who keeps them");
     add_section_options(*command, arguments->section);
+    add_core_options(*command, arguments->core);
     add_rule_options(*command, arguments->options);
     command->callback([arguments, &status] {
         write_retention(*arguments);

@@ -3,6 +3,7 @@
 // Plain data; one thread.
 #pragma once
 
+#include "analyzer/cli/core_options.hpp"
 #include "analyzer/render/text_style.hpp"
 #include "analyzer/report/leak_report.hpp"
 #include "analyzer/report/suppressions.hpp"
@@ -30,6 +31,7 @@ struct ReportOptions {
     std::vector<std::string> suppression_files;
     bool no_default_suppressions = false;
     std::string stacks; // empty: not listed
+    CoreOptions core;   // of `report` alone
     bool growth = true; // and retention; not by an option: whether the command shows them
     bool full = false;
     std::string color = "auto";

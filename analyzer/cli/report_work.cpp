@@ -11,19 +11,34 @@
 
 namespace leak::analyzer {
 
-ReplayResult replay(const std::string& trace, bool wants_memory)
+namespace {
+
+ReplayResult replay(const std::string& trace, ReplayOptions options)
 {
     Progress progress("reading " + trace);
-    ReplayResult replayed = replay_trace(trace, {.on_progress = progress.callback(), .wants_memory = wants_memory});
+    options.on_progress = progress.callback();
+    ReplayResult replayed = replay_trace(trace, options);
     progress.clear();
     spdlog::debug("{}: {} unfreed blocks, {} stacks, {} modules", trace, replayed.unfreed.size(),
                   replayed.stacks.size(), replayed.modules.size());
     return replayed;
 }
 
+} // namespace
+
+ReplayResult replay(const std::string& trace)
+{
+    return replay(trace, ReplayOptions{});
+}
+
+ReplayResult replay_with_memory(const std::string& trace, const CoreOptions& core)
+{
+    return replay(trace, {.wants_memory = true, .core = core.source()});
+}
+
 LeakReport read_report(const std::string& trace, const ReportOptions& options, const Suppressions& suppressions)
 {
-    const ReplayResult replayed = replay(trace, true);
+    const ReplayResult replayed = replay_with_memory(trace, options.core);
     Symbolizer symbolizer(replayed.modules);
     LeakReport report = report_of(replayed, symbolizer, options, suppressions);
     const bool is_asked = report.growth.process.cause == GrowthCause::allocator;
@@ -49,6 +64,7 @@ void ReportFindings::add(const LeakReport& report)
 
 ReportFindings write_reports(const std::vector<std::string>& traces, const ReportOptions& options)
 {
+    options.core.check(traces.size());
     const Suppressions suppressions = options.suppressions();
     Output output(options.output);
     const TextStyle style = options.text_style(output.paint(options.color));

@@ -3,6 +3,7 @@
 // One thread.
 #pragma once
 
+#include "analyzer/cli/core_options.hpp"
 #include "analyzer/cli/report_options.hpp"
 #include "analyzer/report/leak_report.hpp"
 
@@ -11,8 +12,10 @@
 
 namespace leak::analyzer {
 
-// Replays `trace`, with a progress display. wants_memory: with its snapshot. Throws UserError when it can't be used.
-[[nodiscard]] ReplayResult replay(const std::string& trace, bool wants_memory = false);
+// Replays `trace`, with a progress display. Throws UserError when it can't be used.
+[[nodiscard]] ReplayResult replay(const std::string& trace);
+// The same with the memory of its snapshot, or of a core where one is given.
+[[nodiscard]] ReplayResult replay_with_memory(const std::string& trace, const CoreOptions& core);
 
 // Replays and symbolises `trace`. Throws UserError when it can't be used.
 [[nodiscard]] LeakReport read_report(const std::string& trace, const ReportOptions& options,

@@ -13,18 +13,19 @@
 
 namespace leak::analyzer {
 
-FileReader::FileReader(const std::filesystem::path& path) : path_(path.string())
+FileReader::FileReader(const std::filesystem::path& path, std::string_view what, std::string_view wanted)
+    : path_(path.string())
 {
     // O_NONBLOCK: opening a FIFO by mistake must not wait for a writer.
     fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd_ < 0)
         throw UserError(path_, 0,
-                        std::string("the trace can't be opened: ") + std::strerror(errno) +
+                        "the " + std::string(what) + " can't be opened: " + std::strerror(errno) +
                             "; check the name and the permissions");
     struct stat status = {};
     if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
         ::close(fd_);
-        throw UserError(path_, 0, "this is no regular file; name a trace that libleak.so wrote");
+        throw UserError(path_, 0, "this is no regular file; name " + std::string(wanted));
     }
 }
 
@@ -89,6 +90,23 @@ size_t FileReader::read_at(uint64_t offset, std::span<std::byte> to) const
         done += static_cast<size_t>(got);
     }
     return done;
+}
+
+std::optional<FileRange> FileReader::next_data(uint64_t offset) const
+{
+    const uint64_t size = size_bytes();
+    if (offset >= size) return std::nullopt;
+    const off_t begin = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+    if (begin < 0) return errno == ENXIO ? std::nullopt : std::optional(FileRange{offset, size});
+    const off_t end = ::lseek(fd_, begin, SEEK_HOLE);
+    return FileRange{static_cast<uint64_t>(begin), end < begin ? size : static_cast<uint64_t>(end)};
+}
+
+uint64_t FileReader::modified_unix_ns() const
+{
+    struct stat status = {};
+    if (::fstat(fd_, &status) != 0 || status.st_mtim.tv_sec < 0) return 0;
+    return static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(status.st_mtim.tv_nsec);
 }
 
 } // namespace leak::analyzer

@@ -1,4 +1,5 @@
-// Reads a trace by position. Never maps it: a mapped file that is cut short while we read raises SIGBUS.
+// Reads a trace, or another file, by position. Never maps it: a mapped file that is cut short while we read raises
+// SIGBUS.
 //
 // One thread (position-free, so several may share it). Allocates nothing but the path.
 #pragma once
@@ -6,16 +7,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace leak::analyzer {
 
+// Bytes of a file from `begin` on, below `end`.
+struct FileRange {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+};
+
 class FileReader {
 public:
-    // Throws UserError when `path` is no regular file that can be read.
-    explicit FileReader(const std::filesystem::path& path);
+    // Throws UserError when `path` is no regular file that can be read. what: the file is taken for, in the error;
+    // wanted: what to name instead.
+    explicit FileReader(const std::filesystem::path& path, std::string_view what = "trace",
+                        std::string_view wanted = "a trace that libleak.so wrote");
     ~FileReader();
     FileReader(FileReader&& other) noexcept;
     FileReader& operator=(FileReader&& other) noexcept;
@@ -39,6 +50,13 @@ public:
 
     // Bytes read from `offset` into `to`; fewer than asked for at the end of the file or on an I/O error.
     [[nodiscard]] size_t read_at(uint64_t offset, std::span<std::byte> to) const;
+
+    // The next bytes from `offset` on that are no hole of the file; nothing: only a hole follows, or the end. Where the
+    // file system tells no holes there are none.
+    [[nodiscard]] std::optional<FileRange> next_data(uint64_t offset) const;
+
+    // When the file was last written, by the clock of the day; 0: not known.
+    [[nodiscard]] uint64_t modified_unix_ns() const;
 
     // Whether all of a trivially copyable value could be read.
     template <typename T> [[nodiscard]] bool read_value(uint64_t offset, T& value) const

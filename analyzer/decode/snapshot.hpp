@@ -40,6 +40,7 @@ struct MemoryImage {
     std::vector<ThreadRegisters> registers;
     std::vector<format::SnapshotWord> words; // by address
     std::vector<format::PageRun> resident;   // by page
+    std::vector<format::PageRun> unknown;    // by page, of a core: whether they were ever touched is not known
     std::vector<UnwrittenRun> unwritten;     // by page
     std::array<uint64_t, format::kSnapshotFigures> figures{};
 

@@ -1,5 +1,6 @@
 #include "analyzer/decode/stamp_clock.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #if defined(__x86_64__)
@@ -47,6 +48,14 @@ int64_t StampConverter::to_ns(uint64_t stamp) const
     constexpr uint64_t kMost = INT64_MAX / 4;
     const auto bounded = static_cast<int64_t>(ns > kMost ? kMost : static_cast<uint64_t>(ns));
     return before ? -bounded : bounded;
+}
+
+uint64_t StampConverter::to_stamp(int64_t ns) const
+{
+    if (ns <= 0 || ns_per_tick_ == 0) return start_stamp_;
+    const Wide ticks = ((static_cast<Wide>(ns) << kFractionBits) + ns_per_tick_ - 1) / ns_per_tick_;
+    const uint64_t most = UINT64_MAX - 1 - std::min(start_stamp_, UINT64_MAX - 1);
+    return start_stamp_ + (ticks > most ? most : static_cast<uint64_t>(ticks));
 }
 
 std::optional<format::ClockPair> read_clock(format::StampClock clock)

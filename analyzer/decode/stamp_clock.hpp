@@ -21,6 +21,9 @@ public:
     // Negative before the start (blocks of a forked process are older than its trace). Never falls as stamps grow.
     [[nodiscard]] int64_t to_ns(uint64_t stamp) const;
 
+    // The first stamp that is at `ns` or later, as far as the resolution goes; less than UINT64_MAX.
+    [[nodiscard]] uint64_t to_stamp(int64_t ns) const;
+
 private:
     uint64_t start_stamp_;
     uint64_t ns_per_tick_ = uint64_t{1} << kFractionBits; // fixed point

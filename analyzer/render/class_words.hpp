@@ -20,7 +20,16 @@ namespace leak::analyzer {
 // ", 1.10 MiB of it unreachable": behind the bytes that are unfreed. Empty where nothing is known.
 [[nodiscard]] std::string verdict_words(const Grouping& unfreed);
 
+// Where the classes are from: "core", or what made the process take the snapshot: "exit", "mark", ...
+[[nodiscard]] std::string_view reason_of(const SnapshotFacts& snapshot);
+
+// "core.4711, at 6 min 12 s, after SIGABRT, of 23 threads"
+[[nodiscard]] std::string core_words(const SnapshotFacts& snapshot);
+
 // What limits the answer, in sentences.
 [[nodiscard]] std::vector<std::string> snapshot_limits(const LeakReport& report);
+
+// What is wrong or missing with a core, in sentences.
+[[nodiscard]] std::vector<std::string> core_limits(const CoreFacts& core);
 
 } // namespace leak::analyzer

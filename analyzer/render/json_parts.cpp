@@ -63,6 +63,20 @@ Json sample_json(const ProcessSample& sample)
     return json;
 }
 
+Json core_json(const std::optional<CoreFacts>& core)
+{
+    if (!core) return {};
+    return {{"path", core->path},
+            {"signal", core->signal},
+            {"damaged", core->is_damaged},
+            {"late", core->is_late},
+            {"knows_files", core->knows_files},
+            {"other_modules", core->other_modules},
+            {"missing_bytes", core->missing_bytes},
+            {"blocks_outside", core->blocks_outside},
+            {"bytes_outside", core->bytes_outside}};
+}
+
 Json summary_json(const LeakReport& report)
 {
     const Totals& totals = report.totals;

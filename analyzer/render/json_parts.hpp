@@ -16,7 +16,8 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json frames_json(const std::vector<Frame>& frames);
 [[nodiscard]] Json marks_json(const TraceInfo& info);
 [[nodiscard]] Json trace_json(const TraceInfo& info);
-[[nodiscard]] Json sample_json(const ProcessSample& sample); // figures that are not known are null
+[[nodiscard]] Json sample_json(const ProcessSample& sample);        // figures that are not known are null
+[[nodiscard]] Json core_json(const std::optional<CoreFacts>& core); // null where there is none
 [[nodiscard]] Json summary_json(const LeakReport& report);
 
 // Paths and names of a traced process may hold any bytes: what is no UTF-8 becomes U+FFFD.

@@ -27,7 +27,8 @@ Json snapshot_json(const LeakReport& report)
     };
     using format::SnapshotFigure;
     return {{"at_ns", report.snapshot->at_ns},
-            {"reason", name_of(static_cast<format::SnapshotReason>(figure(SnapshotFigure::reason)))},
+            {"reason", reason_of(*report.snapshot)},
+            {"core", core_json(report.snapshot->core)},
             {"pause_ns", figure(SnapshotFigure::pause_ns)},
             {"scan_ns", figure(SnapshotFigure::scan_ns)},
             {"scanned_bytes", figure(SnapshotFigure::scanned_bytes)},

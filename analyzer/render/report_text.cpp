@@ -112,6 +112,8 @@ void write_summary(std::ostream& out, const LeakReport& report)
                    "one block in every " + bytes_words(report.info.sample_bytes) +
                        " on average (LEAK_SAMPLE): all numbers of blocks and bytes are estimates");
     }
+    if (report.snapshot && report.snapshot->core)
+        write_fact(out, "classes", "from the core " + core_words(*report.snapshot));
     if (report.info.folded_ns) write_fact(out, "ring", ring_words(report.info));
     write_fact(out, "gaps", report.info.gap_events == 0 ? "none" : plural(report.info.gap_events, "event", "events"));
 }

@@ -122,6 +122,8 @@ Json retention_json(const RetentionReport& report, size_t top)
               {"survivor_share", rules.survivor_share},
               {"survivor_siblings", rules.survivor_siblings}}},
             {"snapshot_ns", report.snapshot_ns ? Json(*report.snapshot_ns) : Json()},
+            {"core", core_json(report.core)},
+            {"knows_pages", report.snapshot_ns && report.pages_are_known},
             {"knows_writes", report.has_unwritten},
             {"judged_blocks", report.judged_blocks},
             {"limits", retention_limits(report)},

@@ -4,6 +4,9 @@
 #include "analyzer/render/words.hpp"
 #include "analyzer/report/frame_kind.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace leak::analyzer {
 
 namespace {
@@ -145,12 +148,19 @@ std::vector<std::string> retention_limits(const RetentionReport& report)
                         (why.empty() ? std::string() : " (" + std::string(why) + ")") +
                         ": what is pinned, slack or idle is not known; only what was released besides, and what "
                         "realloc() grew, is.");
+    } else if (report.core) {
+        words.push_back("A core does not say what was written since when: nothing is called idle.");
     } else if (!report.has_unwritten) {
         words.push_back("What was written since when is not known, with one snapshot: nothing is called idle. "
                         "LEAK_SNAPSHOT=SECONDS in the traced process makes several.");
     } else if (!report.had_load_stop) {
         words.push_back("The load never stopped, as far as is known: nothing is called idle.");
     }
+    if (!report.pages_are_known)
+        words.push_back(
+            "Of pages that hold nothing but zeros it is not known whether they were ever touched: only a core "
+            "that the kernel wrote, with the holes of its file, says so. They are not called slack.");
+    if (report.core) std::ranges::move(core_limits(*report.core), std::back_inserter(words));
     if (report.info.sample_bytes != 0) words.push_back("The trace is a sample: blocks that it lacks are not judged.");
     return words;
 }

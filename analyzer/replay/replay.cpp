@@ -1,6 +1,7 @@
 #include "analyzer/replay/replay.hpp"
 
 #include "analyzer/decode/trace_file.hpp"
+#include "analyzer/replay/core_memory.hpp"
 #include "analyzer/replay/event_merge.hpp"
 #include "analyzer/replay/parent_trace.hpp"
 #include "analyzer/replay/replay_result.hpp"
@@ -86,14 +87,21 @@ ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions
     result.modules = trace.modules;
     result.threads = trace.threads;
     result.samples = trace.samples;
-    if (options.wants_memory) result.memory = read_memory(trace);
+    std::optional<CoreMemory> core;
+    if (options.wants_memory && options.core) {
+        core.emplace(*options.core, trace);
+        result.memory = core->begin();
+    } else if (options.wants_memory) {
+        result.memory = read_memory(trace);
+    }
     Replayer replayer(trace, options.analyses);
     inherit(trace, replayer, result);
     replayer.carry(trace, result.stacks);
     replay_events(trace, replayer, result, options);
-    // Beyond this point nothing is read any more.
+    // Beyond this point nothing of the trace is read any more.
 
     fill_result(trace, replayer, result);
+    if (core) core->read(*result.memory, result.info.duration_ns, options.on_progress);
     return result;
 }
 

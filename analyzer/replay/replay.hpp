@@ -42,9 +42,29 @@ struct UnwrittenPages {
     int64_t since_ns = 0;
 };
 
+// A core dump of the process, to be read in place of the trace's snapshot.
+struct CoreSource {
+    std::filesystem::path path;
+    std::optional<int64_t> at_ns = {}; // its moment; nothing: when the file was last written
+};
+
+// What is to be said of a core beside its memory.
+struct CoreFacts {
+    std::string path;
+    uint32_t signal = 0;                    // that the process had got; 0: none
+    bool is_damaged = false;                // threads, files or mappings may be missing
+    bool knows_files = true;                // which files were mapped where
+    bool is_late = false;                   // the file is younger than the process, which did not crash
+    std::vector<std::string> other_modules; // of the trace, that the core has not where they should be
+    uint64_t missing_bytes = 0;             // that it should have, or that can't be read
+    uint64_t blocks_outside = 0;            // live blocks that lie in memory which the core does not have
+    uint64_t bytes_outside = 0;
+};
+
 // The memory of the process at one moment, and what was live then.
 struct MemoryView {
     MemoryImage image;
+    std::optional<CoreFacts> core; // of a core; nothing: of the trace's snapshot
     int64_t at_ns = 0;
     std::vector<UnwrittenPages> unwritten; // by page; none: it is not known what was written when
     bool events_are_known = true;          // false: some up to then are folded, and what they released is not known
@@ -76,10 +96,11 @@ struct ReplayOptions {
     // first event behind it, or at the end of the trace.
     std::vector<int64_t> moments_ns = {};
     std::function<void(size_t, const std::vector<LiveBlock>&)> on_moment = {};
-    bool wants_memory = false; // ReplayResult::memory
+    bool wants_memory = false;           // ReplayResult::memory
+    std::optional<CoreSource> core = {}; // where to take it from, where wanted; nothing: the trace's snapshot
 };
 
-// Throws UserError when `path` can't be used at all. Damage and gaps are in the result.
+// Throws UserError when `path`, or the core, can't be used at all. Damage and gaps are in the result.
 [[nodiscard]] ReplayResult replay_trace(const std::filesystem::path& path, const ReplayOptions& options = {});
 
 } // namespace leak::analyzer

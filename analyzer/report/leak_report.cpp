@@ -75,7 +75,8 @@ LeakReport make_leak_report(const ReplayResult& trace, Symbolizer& symbolizer, S
     std::vector<BlockFact> facts;
     std::optional<MemoryFacts> memory;
     if (trace.memory) {
-        report.snapshot = {trace.memory->at_ns, trace.memory->events_are_known, trace.memory->image.figures};
+        report.snapshot = {trace.memory->at_ns, trace.memory->events_are_known, trace.memory->image.figures,
+                           trace.memory->core};
         memory.emplace(trace, symbolizer);
         facts = facts_of(*memory, trace.unfreed);
     }

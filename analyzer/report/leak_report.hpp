@@ -27,10 +27,12 @@ struct MissingSymbols {
     ModuleSymbols symbols;
 };
 
+// Of the snapshot, or the core in its place.
 struct SnapshotFacts {
     int64_t at_ns = 0;
     bool events_are_known = true;
     std::array<uint64_t, format::kSnapshotFigures> figures{};
+    std::optional<CoreFacts> core;
 };
 
 struct LeakReportOptions {

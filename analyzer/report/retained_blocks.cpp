@@ -158,6 +158,7 @@ private:
             page_use(*trace_.memory, {block.address + contents.to, block.address + block.bytes}, since_ns);
         outside.pages += before.pages;
         outside.touched += before.touched;
+        outside.unknown += before.unknown;
         outside.steady += before.steady;
         outside.unwritten += before.unwritten;
         evidence.outside = outside;

@@ -48,7 +48,7 @@ void add(RetentionEvidence& sum, const RetainedBlock& one, bool is_first)
         const PageUse& pages = *evidence.pages;
         ++sum.blocks_with_pages;
         sum.resident_bytes += pages.touched * format::kSnapshotPageBytes;
-        sum.slack_bytes += (pages.pages - pages.touched) * format::kSnapshotPageBytes;
+        sum.slack_bytes += pages.untouched() * format::kSnapshotPageBytes;
         sum.idle_bytes += pages.unwritten * format::kSnapshotPageBytes;
         sum.unwritten_ns = std::max(sum.unwritten_ns, pages.unwritten_ns);
     }
@@ -223,7 +223,11 @@ RetentionReport make_retention_report(const ReplayResult& trace, const MemoryFac
     RetentionReport report;
     report.info = trace.info;
     report.rules = chosen.rules;
-    if (memory != nullptr) report.snapshot_ns = trace.memory->at_ns;
+    if (memory != nullptr) {
+        report.snapshot_ns = trace.memory->at_ns;
+        report.core = trace.memory->core;
+        report.pages_are_known = trace.memory->image.unknown.empty();
+    }
     report.has_unwritten = found.run.has_unwritten;
     report.had_load_stop = found.run.last_stop_ns.has_value();
     report.judged_blocks = found.judged;

@@ -69,6 +69,8 @@ struct RetentionReport {
     TraceInfo info;
     RetentionRules rules;
     std::optional<int64_t> snapshot_ns; // nothing: there is none
+    std::optional<CoreFacts> core;      // that is used in its place
+    bool pages_are_known = true;        // which were ever touched
     bool has_unwritten = false;         // it is known what was not written since when
     bool had_load_stop = false;
     uint64_t judged_blocks = 0;

@@ -24,15 +24,8 @@ struct AreaPiece {
 
     static constexpr uint8_t kNoArea = 0;
     [[nodiscard]] bool is(format::AreaKind which) const noexcept { return kind == static_cast<uint8_t>(which); }
-    [[nodiscard]] bool has_words() const noexcept
-    {
-        return !is(format::AreaKind::unused_stack) && !is(format::AreaKind::read_only);
-    }
-    // What a word must point to in order to be kept.
-    [[nodiscard]] bool is_target() const noexcept
-    {
-        return is(format::AreaKind::anonymous) || is(format::AreaKind::read_only);
-    }
+    [[nodiscard]] bool has_words() const noexcept { return format::has_words(static_cast<format::AreaKind>(kind)); }
+    [[nodiscard]] bool is_target() const noexcept { return format::is_target(static_cast<format::AreaKind>(kind)); }
 };
 
 class Areas {

@@ -90,7 +90,8 @@ Outcome Copy::run() noexcept
     PartWriter writer(format::FrameKind::snapshot, order_.number, order_.most_slots, slots);
     constexpr int kMostLevel = 3; // what is above costs much and gains little
     const int level = g_tracer.settings.zstd_level < kMostLevel ? g_tracer.settings.zstd_level : kMostLevel;
-    if (!filter_.begin(areas_.pieces(), g_tracer.block_regions) || !touched_.begin() || !buffer_.resize(kBufferWords) || !writer.begin(level))
+    if (!filter_.begin(areas_.pieces(), g_tracer.block_regions) || !touched_.begin() || !buffer_.resize(kBufferWords) ||
+        !writer.begin(level))
         return Outcome::no_memory;
     Encoder encoder(writer.buffer(), writer);
     write(encoder);

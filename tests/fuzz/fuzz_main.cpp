@@ -68,6 +68,6 @@ int main(int argc, char** argv)
         for (uint64_t round = 1; round <= mutations; ++round, ++runs)
             run(argv[i], round, leak::test::Mutator(round).mutate(original));
     }
-    std::printf("%llu damaged traces were refused or read\n", static_cast<unsigned long long>(runs));
+    std::printf("%llu damaged files were refused or read\n", static_cast<unsigned long long>(runs));
     return 0;
 }

@@ -306,7 +306,7 @@ HOST_FRAME void after_mark_in_use()
     if (strcmp(how, "quick_exit") == 0) quick_exit(0);
     if (strcmp(how, "exec") == 0) execl("/bin/true", "true", nullptr);
     if (strcmp(how, "kill") == 0) raise(SIGKILL);
-    exit(0);
+    end_host();
 }
 
 } // namespace

@@ -212,5 +212,5 @@ int main()
         leave_blocks();
         scrub_stack();
     }
-    exit(0);
+    end_host();
 }

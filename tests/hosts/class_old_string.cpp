@@ -40,5 +40,5 @@ int main()
     at_24_bytes();
     by_nothing();
     scrub_stack();
-    exit(0);
+    end_host();
 }

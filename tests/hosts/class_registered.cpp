@@ -40,5 +40,5 @@ int main()
     beside_registered_memory();
     in_file();
     scrub_stack();
-    exit(0);
+    end_host();
 }

@@ -298,5 +298,5 @@ int main(int argc, char** argv)
     in_environment();
     in_kernel();
     scrub_stack();
-    exit(0); // not return: main's stack is in use
+    end_host();
 }

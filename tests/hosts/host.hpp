@@ -75,6 +75,20 @@ inline void say(const char* format, ...)
         }                                                                                 \
     } while (false)
 
+// Ends the host; where HOST_END says so only after a core was dumped of it, or by a crash.
+[[noreturn]] inline void end_host()
+{
+    const char* how = getenv("HOST_END");
+    if (how != nullptr && strcmp(how, "wait") == 0) {
+        say("ready\n");
+        char byte;
+        while (read(STDIN_FILENO, &byte, 1) > 0) {}
+    }
+    if (how != nullptr && strcmp(how, "abort") == 0) abort();
+    if (how != nullptr && strcmp(how, "fault") == 0) *static_cast<volatile char*>(nullptr) = 0;
+    exit(0); // not return: the stack of main is in use
+}
+
 // Counters that survive the host: a mapped file, one counter a thread, each on its own cache line.
 struct alignas(64) SharedCounter {
     uint64_t completed;

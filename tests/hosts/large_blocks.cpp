@@ -330,7 +330,7 @@ int main(int argc, char** argv)
         go_on(chosen);
         leak_mark("load stop");
         go_on(chosen, std::max(useconds_t{50'000}, static_cast<useconds_t>(pause_us)));
-        exit(0);
+        end_host();
     }
     return 1;
 }

@@ -69,6 +69,20 @@ TEST_CASE("of memory of files, and between areas, it is not known what was touch
     CHECK(use.touched == 3 + 4);
 }
 
+TEST_CASE("pages of which nothing is known count neither as touched nor as slack")
+{
+    Memory memory;
+    const uint64_t begin = memory.skip(0);
+    MemoryView& view = memory.view();
+    view.image.resident = {{begin / kPage, 10}};
+    view.image.unknown = {{begin / kPage + 10, 5}, {begin / kPage + 30, 100}};
+    const PageUse use = page_use(view, {begin + 5 * kPage, begin + 40 * kPage});
+    CHECK(use.pages == 35);
+    CHECK(use.touched == 5);
+    CHECK(use.unknown == 5 + 10);
+    CHECK(use.untouched() == 15);
+}
+
 TEST_CASE("a block keeps the free memory below it in place, down to the next block")
 {
     Memory memory;

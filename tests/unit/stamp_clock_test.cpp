@@ -25,6 +25,19 @@ TEST_CASE("a week of ticks converts to the nanosecond")
     CHECK(clock.to_ns(123 + week_s * hz) <= static_cast<int64_t>(week_s * 1'000'000'000));
 }
 
+TEST_CASE("a time converts to the first stamp that is as late")
+{
+    const StampConverter clock(ClockPair{1'000'000, 5'000'000'000}, ClockPair{4'000'000, 5'007'000'000});
+    for (const int64_t ns : {int64_t{1}, int64_t{7}, int64_t{1000}, int64_t{123'456'789}, int64_t{1} << 60}) {
+        const uint64_t stamp = clock.to_stamp(ns);
+        CHECK(clock.to_ns(stamp) >= ns - 1); // which rounds down
+        CHECK(clock.to_ns(stamp - 1) < ns);
+    }
+    CHECK(clock.to_stamp(0) == 1'000'000);
+    CHECK(clock.to_stamp(-5) == 1'000'000);
+    CHECK(StampConverter(UINT64_MAX - 10).to_stamp(100) == UINT64_MAX - 1);
+}
+
 TEST_CASE("the largest stamp does not overflow")
 {
     const StampConverter clock(ClockPair{0, 0}, ClockPair{1, 1'000'000'000});
