@@ -102,7 +102,7 @@ std::string waste_words(const RetentionSite& site)
         return "of " + blocks + outgrown_words(evidence);
     case RetentionPattern::slack:
         return "of " + blocks +
-               (evidence.resident_bytes == 0 ? "; no page of it was ever touched"
+               (evidence.resident_bytes == 0 ? "; no whole page of it was ever touched"
                                              : "; only " + bytes_words(evidence.resident_bytes) + " were ever touched");
     case RetentionPattern::idle:
         return "of " + blocks + "; " + bytes_words(evidence.idle_bytes) + " not written since " +
