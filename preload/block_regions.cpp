@@ -4,6 +4,9 @@ namespace leak::preload {
 
 void BlockRegions::add(uint64_t first, uint64_t last) noexcept
 {
+    constexpr uint64_t kMostAtOnce = uint64_t{1} << 16; // 64 GiB; an address and a size may be anything (leak_alloc)
+    if (is_incomplete_.load(std::memory_order_relaxed)) return;
+    if (last - first >= kMostAtOnce) return is_incomplete_.store(true, std::memory_order_relaxed);
     for (uint64_t region = first; region <= last; ++region) {
         if (has(region)) continue;
         std::atomic<Leaf*>& place = leaves_[region / kLeafBits % kLeaves];

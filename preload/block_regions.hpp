@@ -53,7 +53,7 @@ private:
     [[gnu::noinline]] void add(uint64_t first, uint64_t last) noexcept;
 
     std::atomic<Leaf*> leaves_[kLeaves] = {};
-    std::atomic<bool> is_incomplete_{false}; // there was no memory
+    std::atomic<bool> is_incomplete_{false}; // there was no memory, or an endless block: any region may hold some
 };
 
 } // namespace leak::preload

@@ -148,7 +148,7 @@ void Tracer::become_child(uint64_t fork_stamp) noexcept
 // not here.
 void Tracer::leave_parent(uint64_t fork_stamp) noexcept
 {
-    if (file.exists() && !is_adrift()) {
+    if (file.exists() && !adrift_.load(std::memory_order_relaxed)) {
         parent_.trace_id = file.header().trace_id;
         parent_.pid = pid_;
         parent_.fork_stamp = fork_stamp;
@@ -203,7 +203,7 @@ void Tracer::settle_as_child() noexcept
 bool Tracer::is_settled() noexcept
 {
     // A child of a fork that no handler saw (clone, _Fork): the kernel has wiped the control page.
-    if (!is_adrift() && is_new_child()) leave_parent(now());
+    if (!adrift_.load(std::memory_order_relaxed) && is_new_child()) leave_parent(now());
     if (!is_adrift()) [[likely]]
         return true;
     if (is_inside_hook()) return false;

@@ -114,8 +114,8 @@ public:
     // Adds raw buffers when threads miss some. The writer, between other work.
     void add_wanted_buffers() noexcept;
     // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
-    // for nothing, and must not wait for anybody.
-    [[nodiscard]] bool is_adrift() const noexcept { return adrift_.load(std::memory_order_relaxed); }
+    // for nothing, and must not wait for anybody. (At the very end of a process no handler of ours hears of a fork.)
+    [[nodiscard]] bool is_adrift() const noexcept { return adrift_.load(std::memory_order_relaxed) || is_new_child(); }
     // A slot of the file; none: tracing has failed, or, where it is for events, the ring is full at the moment.
     [[nodiscard]] Slot new_slot(format::SlotKind kind) noexcept;
     // The same for whoever extends the file. fd: as for TraceFile::add_slot().

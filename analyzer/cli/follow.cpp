@@ -22,7 +22,7 @@ namespace leak::analyzer {
 namespace {
 
 constexpr auto kPollNew = std::chrono::milliseconds(50);
-constexpr auto kPatience = std::chrono::seconds(2); // with a file that is there and no trace yet
+constexpr auto kPatience = std::chrono::seconds(8); // with a file that is there and no trace yet
 constexpr auto kYoung = std::chrono::seconds(10);
 
 // A trace that is being created has no header yet.

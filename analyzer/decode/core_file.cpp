@@ -13,7 +13,7 @@ namespace leak::analyzer {
 
 namespace {
 
-constexpr uint64_t kMostNoteBytes = uint64_t{64} << 20; // what is longer is no note
+constexpr uint64_t kMostNoteBytes = uint64_t{256} << 20; // of all: some kilobytes a thread
 constexpr uint64_t kMostSegments = uint64_t{1} << 24;
 constexpr uint64_t kKernelHalf = uint64_t{1} << 63; // no memory of a process lies there
 constexpr size_t kVectorBegin = 160;                // of the first xmm register in the area of fxsave and xsave
@@ -96,14 +96,17 @@ template <typename Range> uint64_t sort_and_separate(std::vector<Range>& ranges)
 void take_segments(const std::vector<Elf64_Phdr>& headers, CoreFile& core)
 {
     const uint64_t size = core.file.size_bytes();
+    uint64_t left = size; // of the file: no byte belongs to two
     for (const Elf64_Phdr& header : headers) {
         if (header.p_type != PT_LOAD || header.p_memsz == 0) continue;
         const uint64_t stored = std::min(header.p_filesz, header.p_memsz);
         const uint64_t there = header.p_offset >= size ? 0 : std::min(stored, size - header.p_offset);
-        if (header.p_vaddr + header.p_memsz < header.p_vaddr || header.p_vaddr % sizeof(uint64_t) != 0) {
+        const bool wraps = header.p_vaddr + header.p_memsz < header.p_vaddr;
+        if (wraps || header.p_vaddr % sizeof(uint64_t) != 0 || there > left) {
             ++core.odd_segments;
             continue;
         }
+        left -= there;
         if (header.p_vaddr + header.p_memsz > kKernelHalf) continue; // [vsyscall]
         core.segments.push_back({.begin = header.p_vaddr,
                                  .end = header.p_vaddr + header.p_memsz,
@@ -118,12 +121,14 @@ void take_segments(const std::vector<Elf64_Phdr>& headers, CoreFile& core)
 // The notes of one segment in turn.
 class NoteReader {
 public:
-    NoteReader(CoreFile& core, const Elf64_Phdr& header) : core_(core), at_(header.p_offset)
+    // left: bytes of notes that are still read; less by these.
+    NoteReader(CoreFile& core, const Elf64_Phdr& header, uint64_t& left) : core_(core), at_(header.p_offset)
     {
         const uint64_t size = core.file.size_bytes();
-        const uint64_t there = at_ >= size ? 0 : size - at_;
+        const uint64_t there = std::min(left, at_ >= size ? 0 : size - at_);
         if (there < header.p_filesz) core.notes_are_cut = true;
         end_ = at_ + std::min(there, header.p_filesz);
+        left -= end_ - at_;
     }
 
     void run()
@@ -133,7 +138,8 @@ public:
             const uint64_t name_at = at_ + sizeof note;
             const uint64_t text_at = name_at + aligned(note.n_namesz);
             const uint64_t next = text_at + aligned(note.n_descsz);
-            if (text_at + note.n_descsz > end_ || note.n_descsz > kMostNoteBytes) {
+            const bool is_nothing = note.n_namesz == 0 && note.n_descsz == 0; // zeros, as far as they go
+            if (is_nothing || text_at + note.n_descsz > end_) {
                 core_.notes_are_cut = true;
                 return;
             }
@@ -323,8 +329,9 @@ CoreFile open_core(const std::filesystem::path& path)
                   .threads = {},
                   .mappings = {}};
     take_segments(headers, core);
+    uint64_t left = kMostNoteBytes;
     for (const Elf64_Phdr& one : headers)
-        if (one.p_type == PT_NOTE) NoteReader(core, one).run();
+        if (one.p_type == PT_NOTE) NoteReader(core, one, left).run();
     sort_and_separate(core.mappings);
     if (core.threads.empty())
         refuse(core.file, core.notes_are_cut ? core.file.size_bytes() : header.e_phoff,

@@ -146,18 +146,24 @@ private:
     // Whether something of these bytes is no hole of the file.
     [[nodiscard]] bool has_data(FileRange bytes)
     {
-        if (bytes.begin < data_from_ || !data_ || data_->end <= bytes.begin) {
+        const auto is_odd = [](uint64_t offset) { return offset % (2 * kPage) == kPage; };
+        if (bytes.begin < data_from_) {
             data_from_ = bytes.begin;
             data_ = core_.file.next_data(bytes.begin);
-            const bool ends_hole = data_ && data_->begin > bytes.begin;
-            has_page_hole_ = has_page_hole_ || (ends_hole && data_->begin % (2 * kPage) == kPage);
+        }
+        while (data_ && data_->end <= bytes.begin) {
+            const uint64_t hole = data_->end;
+            data_ = core_.file.next_data(hole);
+            const bool is_page_hole = data_ && data_->begin > hole && is_odd(hole) && is_odd(data_->begin);
+            has_page_hole_ = has_page_hole_ || is_page_hole;
         }
         return data_ && data_->begin < bytes.end;
     }
 
     // The kernel leaves a hole in the file for a page that was never written (fs/coredump.c, dump_user_range()). But
-    // others who write or copy files leave holes for whatever is zero, in units of their own, or fill all holes. Where
-    // single pages are holes, and one that is zero is none, it was the kernel; else nothing is known of pages of zeros.
+    // others who write or copy files leave holes for whatever is zero, in units of their own, or fill all holes (zstd
+    // and lz4 leave them from multiples of 32 KiB on). Where a hole begins and ends at odd pages, and a page that is
+    // zero is none, it was the kernel; else nothing is known of pages of zeros.
     void judge_pages()
     {
         if (is_aligned_ && has_page_hole_ && has_zero_page_) {
@@ -189,7 +195,7 @@ private:
     uint64_t data_from_ = UINT64_MAX;
     std::vector<PageRun> zero_;  // that are in the file and hold nothing but zeros
     bool is_aligned_ = true;     // pages of memory are pages of the file
-    bool has_page_hole_ = false; // a hole that ends in the middle of two pages
+    bool has_page_hole_ = false; // a hole that begins and ends in the middle of two pages
     bool has_zero_page_ = false; // a page of the file that holds nothing but zeros
     uint64_t bytes_ = 0;         // to be looked at
     uint64_t scanned_bytes_ = 0;

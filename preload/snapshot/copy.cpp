@@ -44,7 +44,7 @@ public:
 private:
     using Encoder = format::SnapshotEncoder<PartWriter>;
 
-    void go_on_or_end() const noexcept;
+    void go_on_or_end() noexcept;
     [[nodiscard]] static Slot take_slot(void* copy) noexcept;
     [[nodiscard]] Slot slot_from_parent() noexcept;
     void write(Encoder& encoder) noexcept;
@@ -68,6 +68,7 @@ private:
     MappedArray<uint64_t> buffer_;
     MappedArray<ThreadRegisters> registers_; // of the host's other threads
     uint64_t known_registers_ = 0;
+    size_t late_threads_ = 0; // that were asked to stop, and have not yet
     MappedArray<PageRun> resident_;
     struct UnwrittenRun {
         PageRun run;
@@ -104,8 +105,10 @@ Outcome Copy::run() noexcept
     return Outcome::whole;
 }
 
-void Copy::go_on_or_end() const noexcept
+// Now and then.
+void Copy::go_on_or_end() noexcept
 {
+    if (late_threads_ != 0) late_threads_ = release_late(registers_);
     mailbox_.progress.fetch_add(1, std::memory_order_relaxed);
     if (os::parent_pid() != order_.parent) os::end_process();
 }
@@ -183,7 +186,7 @@ void Copy::write_threads(Encoder& encoder) noexcept
     if (g_tracer.settings.all_registers) {
         for (uint32_t i = 0; i < threads; ++i)
             if (!mailbox_.threads[i].is_copier) registers_.push_back({mailbox_.threads[i].tid, {}, {}});
-        read_registers(registers_);
+        late_threads_ = read_registers(registers_);
     }
     uint64_t count = 0;
     for (const ThreadRegisters& registers : registers_) known_registers_ += is_known(registers);

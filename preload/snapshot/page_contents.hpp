@@ -10,59 +10,12 @@
 
 #include "preload/own_memory.hpp"
 
+#include <atomic>
 #include <cstdint>
-#include <utility>
 
 namespace leak::preload {
 
 class PageContents {
-public:
-    // Room for so many pages; false: no memory.
-    [[nodiscard]] bool map(uint64_t pages) noexcept
-    {
-        constexpr uint64_t kMostPages = 2 << 20; // 8 GiB; of pages behind them nothing is known
-        constexpr uint64_t kPagesARun = 4;
-        unmap();
-        const uint64_t room = pages < kMostPages ? pages : kMostPages;
-        const uint64_t runs = room / kPagesARun + 1024;
-        const uint64_t bytes = sizeof(Shared) + runs * sizeof(Run) + room * sizeof(uint32_t);
-        shared_ = static_cast<Shared*>(map_shared_own(bytes));
-        if (shared_ == nullptr) return false;
-        bytes_ = bytes;
-        shared_->run_room = runs;
-        shared_->page_room = room;
-        return true;
-    }
-    void unmap() noexcept
-    {
-        if (shared_ != nullptr) unmap_own(shared_, bytes_);
-        shared_ = nullptr;
-    }
-    void swap(PageContents& other) noexcept
-    {
-        std::swap(shared_, other.shared_);
-        std::swap(bytes_, other.bytes_);
-    }
-    [[nodiscard]] bool exists() const noexcept { return shared_ != nullptr; }
-
-    // The page, behind all others so far, has had this checksum since the snapshot with the stamp `since`. What finds
-    // no room is left out.
-    void add(uint64_t page, uint32_t checksum, uint64_t since) noexcept
-    {
-        if (shared_ == nullptr || shared_->pages == shared_->page_room) return;
-        Run* const runs = shared_->runs();
-        Run* const last = shared_->run_count == 0 ? nullptr : &runs[shared_->run_count - 1];
-        if (last != nullptr && last->page + last->pages == page && last->since == since) {
-            ++last->pages;
-        } else if (shared_->run_count < shared_->run_room) {
-            runs[shared_->run_count++] = {page, 1, since};
-        } else {
-            return;
-        }
-        shared_->checksums()[shared_->pages++] = checksum;
-    }
-
-private:
     struct Run {
         uint64_t page;
         uint64_t pages;
@@ -70,6 +23,7 @@ private:
     };
     // Behind it the runs, then the checksums of their pages.
     struct Shared {
+        uint64_t bytes; // of the mapping
         uint64_t run_room;
         uint64_t page_room;
         uint64_t run_count;
@@ -79,10 +33,61 @@ private:
     };
 
 public:
+    // Room for so many pages; false: no memory. What there was is gone.
+    [[nodiscard]] bool map(uint64_t pages) noexcept
+    {
+        constexpr uint64_t kMostPages = 2 << 20; // 8 GiB; of pages behind them nothing is known
+        constexpr uint64_t kPagesARun = 4;
+        unmap();
+        const uint64_t room = pages < kMostPages ? pages : kMostPages;
+        const uint64_t runs = room / kPagesARun + 1024;
+        const uint64_t bytes = sizeof(Shared) + runs * sizeof(Run) + room * sizeof(uint32_t);
+        auto* const made = static_cast<Shared*>(map_shared_own(bytes));
+        if (made == nullptr) return false;
+        made->bytes = bytes;
+        made->run_room = runs;
+        made->page_room = room;
+        shared_.store(made, std::memory_order_release);
+        return true;
+    }
+    // Another thread may fork at any moment: never does a pointer lead to memory that was given back.
+    void unmap() noexcept
+    {
+        if (Shared* const was = shared_.exchange(nullptr, std::memory_order_acq_rel)) unmap_own(was, was->bytes);
+    }
+    // Takes what the other one has; that has none then.
+    void take(PageContents& other) noexcept
+    {
+        unmap();
+        shared_.store(other.shared_.exchange(nullptr, std::memory_order_acq_rel), std::memory_order_release);
+    }
+    [[nodiscard]] bool exists() const noexcept { return shared_.load(std::memory_order_relaxed) != nullptr; }
+
+    // The page, behind all others so far, has had this checksum since the snapshot with the stamp `since`. What finds
+    // no room is left out.
+    void add(uint64_t page, uint32_t checksum, uint64_t since) noexcept
+    {
+        Shared* const shared = shared_.load(std::memory_order_relaxed);
+        if (shared == nullptr || shared->pages == shared->page_room) return;
+        Run* const runs = shared->runs();
+        Run* const last = shared->run_count == 0 ? nullptr : &runs[shared->run_count - 1];
+        if (last != nullptr && last->page + last->pages == page && last->since == since) {
+            ++last->pages;
+        } else if (shared->run_count < shared->run_room) {
+            runs[shared->run_count++] = {page, 1, since};
+        } else {
+            return;
+        }
+        shared->checksums()[shared->pages++] = checksum;
+    }
+
     // Looks pages up, in ascending order.
     class Reader {
     public:
-        explicit Reader(const PageContents& contents) noexcept : shared_(contents.shared_) {}
+        explicit Reader(const PageContents& contents) noexcept
+            : shared_(contents.shared_.load(std::memory_order_relaxed))
+        {
+        }
 
         // True: the page held this, by its checksum; `since` when.
         [[nodiscard]] bool held(uint64_t page, uint32_t checksum, uint64_t& since) noexcept
@@ -104,8 +109,7 @@ public:
     };
 
 private:
-    Shared* shared_ = nullptr;
-    uint64_t bytes_ = 0;
+    std::atomic<Shared*> shared_{nullptr};
 };
 
 } // namespace leak::preload

@@ -70,7 +70,8 @@ void answer(format::SnapshotFailure failure, uint32_t answered) noexcept
     const long bytes = os::read_file("/proc/self/status", text, sizeof text - 1);
     if (bytes <= 0) return 0;
     text[bytes] = 0;
-    return (bytes_of(text, "\nVmRSS:") + bytes_of(text, "\nVmSwap:")) / format::kSnapshotPageBytes;
+    return (bytes_of(text, "\nVmRSS:") + bytes_of(text, "\nVmSwap:") + bytes_of(text, "\nHugetlbPages:")) /
+           format::kSnapshotPageBytes;
 }
 
 // The most slots of a snapshot: there are two while one is written.
@@ -236,6 +237,7 @@ bool Snapshots::begin() noexcept
     box.outcome.store(Outcome::running, std::memory_order_relaxed);
     order_.mailbox = mailbox_;
     order_.number = ++last_number_;
+    failed_tries_ = 0;
     order_.parent = g_tracer.process();
     order_.most_slots = most_slots();
     order_.last_contents = &last_contents_;
@@ -286,6 +288,7 @@ void Snapshots::serve() noexcept
         }
         os::shared_futex_wait(reinterpret_cast<uint32_t*>(&box.news), news, kRoundMilliseconds);
     }
+    const os::SignalsBlocked no_handlers(os::signal_set(SIGBUS));
     if (g_tracer.is_adrift()) return; // a handler has forked: it is the parent's
     end_copy();
     switch (box.outcome.load(std::memory_order_acquire)) {
@@ -306,6 +309,8 @@ bool Snapshots::give_slot() noexcept
     Mailbox& box = *mailbox_;
     const bool has_failed = g_tracer.state() == State::failed;
     const Slot slot = has_failed ? Slot{} : g_tracer.new_slot(format::SlotKind::snapshot);
+    const os::SignalsBlocked no_handlers(os::signal_set(SIGBUS));
+    if (g_tracer.is_adrift()) return false; // the copy and what both share are the parent's
     if (!slot && !has_failed && g_tracer.file.ring().is_bounded()) {
         // The writer was asked in the middle of a fold, which may have ended since.
         constexpr uint32_t kTries = 3;
@@ -352,7 +357,7 @@ void Snapshots::publish() noexcept
     header.snapshots[next] = reference;
     std::atomic_ref(header.snapshot_index).store(next, std::memory_order_release);
     number_ = order_.number;
-    if (contents_.exists()) last_contents_.swap(contents_);
+    if (contents_.exists()) last_contents_.take(contents_);
     finish(Failure::none);
 }
 

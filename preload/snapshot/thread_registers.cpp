@@ -15,7 +15,7 @@ namespace {
 
 using State = ThreadRegisters::State;
 
-constexpr uint64_t kMostWaitNs = 2'000'000'000;
+constexpr uint64_t kMostWaitNs = 1'000'000'000;
 
 [[nodiscard]] long trace(long request, uint32_t tid, long address, long data) noexcept
 {
@@ -48,27 +48,35 @@ constexpr uint64_t kMostWaitNs = 2'000'000'000;
     return is_read ? State::known : State::unknown;
 }
 
-} // namespace
-
-void read_registers(MappedArray<ThreadRegisters>& threads) noexcept
+// How many still run.
+[[nodiscard]] size_t take_all(MappedArray<ThreadRegisters>& threads) noexcept
 {
     size_t running = 0;
     for (ThreadRegisters& thread : threads) {
-        thread.state = ask(thread.tid);
+        if (thread.state == State::asked) thread.state = take(thread);
         running += thread.state == State::asked;
     }
-    for (const uint64_t end = os::clock_ns(CLOCK_MONOTONIC) + kMostWaitNs; running != 0;) {
-        const size_t before = running;
-        for (ThreadRegisters& thread : threads) {
-            if (thread.state != State::asked) continue;
-            thread.state = take(thread);
-            running -= thread.state != State::asked;
-        }
-        if (running != before) continue;
-        if (os::clock_ns(CLOCK_MONOTONIC) > end) break;
+    return running;
+}
+
+} // namespace
+
+size_t read_registers(MappedArray<ThreadRegisters>& threads) noexcept
+{
+    for (ThreadRegisters& thread : threads) thread.state = ask(thread.tid);
+    const uint64_t end = os::clock_ns(CLOCK_MONOTONIC) + kMostWaitNs;
+    for (size_t before = threads.size();;) {
+        const size_t running = take_all(threads);
+        if (running == 0 || os::clock_ns(CLOCK_MONOTONIC) > end) return running;
         const timespec pause{0, 20'000};
-        os::call(SYS_nanosleep, os::word(&pause), 0);
+        if (running == before) os::call(SYS_nanosleep, os::word(&pause), 0);
+        before = running;
     }
+}
+
+size_t release_late(MappedArray<ThreadRegisters>& threads) noexcept
+{
+    return take_all(threads);
 }
 
 } // namespace leak::preload

@@ -246,6 +246,11 @@ class Cores(LeakTest):
             subprocess.run(["cp", f"--sparse={sparse}", core, copy], check=True)
             data = self.retention(copy, trace)
             self.assertEqual((data["retention"], data["knows_pages"]), ([], False), sparse)
+        copy = core.parent / "copy.zst"
+        subprocess.run(["zstd", "-q", core, "-o", copy], check=True)
+        subprocess.run(["zstd", "-q", "-d", "--sparse", copy, "-o", core.parent / "copy.unpacked"], check=True)
+        data = self.retention(core.parent / "copy.unpacked", trace)
+        self.assertEqual((data["retention"], data["knows_pages"]), ([], False), "unpacked")
 
     # -- What is no core of the process -------------------------------------------------------------------------------
 

@@ -54,8 +54,8 @@ class Retention(LeakTest):
         self.assertEqual((run.status, run.stdout, run.stderr), (0, b"", b""))
         return self.read(self.only_trace(run))
 
-    def read(self, trace):
-        data = json.loads(self.leakan("retention", "--format", "json", trace).stdout)
+    def read(self, trace, *options):
+        data = json.loads(self.leakan("retention", "--format", "json", *options, trace).stdout)
         self.assertEqual(data["schema"], "leakan.retention.v1")
         for entry in data["retention"]:
             self.assertIn(entry["pattern"], PATTERNS)
@@ -79,6 +79,11 @@ class Retention(LeakTest):
         self.assertTrue(entry["kept_by"], described)
         self.assertTrue(entry["evidence"], described)
 
+
+    def test_how_much_must_be_idle(self):
+        trace = self.only_trace(self.run_traced([self.host("large_blocks"), "idle"]))
+        self.assertEqual([entry["pattern"] for entry in self.read(trace, "--idle-bytes", "31M")], ["idle"])
+        self.assertEqual(self.read(trace, "--idle-bytes", "33M"), [])
 
     def test_what_is_not_written_is_known_to_the_page(self):
         (entry,) = self.retention("idle_mostly")

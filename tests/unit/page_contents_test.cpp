@@ -68,7 +68,7 @@ TEST_CASE("before the first snapshot nothing is known")
     none.add(1, 5, 9);
     REQUIRE(next.map(1));
     next.add(1, 5, 9);
-    none.swap(next);
+    none.take(next);
     PageContents::Reader after(none);
     CHECK(held_since(after, 1, 5) == 9);
     CHECK_FALSE(next.exists());
