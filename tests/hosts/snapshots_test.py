@@ -126,8 +126,8 @@ class Snapshots(LeakTest):
         self.check_traces(run)
 
     def test_forks_while_a_copy_works(self):
-        for writer in ("thread", "inline"):
-            run = self.run_host("forks", 40, LEAK_WRITER=writer)
+        for env in ({"LEAK_WRITER": "thread"}, {"LEAK_WRITER": "inline"}, {"LEAK_SNAPSHOT": "0.01"}):
+            run = self.run_host("forks", 40, **env)
             self.assertEqual(len(run.traces), 41)
             for trace in run.traces:
                 self.assertEqual(read_header(trace)[3], WHOLE, trace)

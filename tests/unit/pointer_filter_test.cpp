@@ -59,3 +59,14 @@ TEST_CASE("words are kept that lead to where blocks were, to constants, and to t
         }
     }
 }
+
+TEST_CASE("a block that is larger than memory can be takes no time, and counts as anywhere")
+{
+    for (const uint64_t bytes : {uint64_t{1} << 40, uint64_t{1} << 60}) {
+        BlockRegions regions;
+        regions.note(0x10000, 100);
+        CHECK(!regions.held_block(0x7f00'0000'0000));
+        regions.note(0x20000, bytes);
+        CHECK(regions.held_block(0x7f00'0000'0000));
+    }
+}
