@@ -49,14 +49,15 @@ IN_USE = ("written", "arena_in_use", "full", "text", "renewed", "being_filled")
 
 
 class Retention(LeakTest):
-    def retention(self, case):
-        run = self.run_traced([self.host("large_blocks"), case])
+    def retention(self, case, env=None):
+        run = self.run_traced([self.host("large_blocks"), case], env=env)
         self.assertEqual((run.status, run.stdout, run.stderr), (0, b"", b""))
         return self.read(self.only_trace(run))
 
     def read(self, trace, *options):
         data = json.loads(self.leakan("retention", "--format", "json", *options, trace).stdout)
         self.assertEqual(data["schema"], "leakan.retention.v1")
+        self.limits = data["limits"]
         for entry in data["retention"]:
             self.assertIn(entry["pattern"], PATTERNS)
             self.assertLessEqual(0, entry["wasted_bytes"])
@@ -79,6 +80,16 @@ class Retention(LeakTest):
         self.assertTrue(entry["kept_by"], described)
         self.assertTrue(entry["evidence"], described)
 
+
+    def test_without_a_snapshot_the_trace_says_what_it_can(self):
+        off = {"LEAK_SNAPSHOT": "off"}
+        (survivor,) = self.retention("survivor", off)
+        self.assertEqual((survivor["pattern"], survivor["bytes"]), ("survivor", MEGABYTE // 4))
+        (grown,) = self.retention("grown", off)
+        self.assertEqual((grown["pattern"], grown["bytes"], grown["wasted_bytes"]), ("outgrown", 64 * MEGABYTE, 0))
+        self.assertEqual(self.retention("alias", off), [])
+        self.assertIn("There is no snapshot", self.limits[0])
+        self.assertIn("LEAK_SNAPSHOT=off", self.limits[0])
 
     def test_how_much_must_be_idle(self):
         trace = self.only_trace(self.run_traced([self.host("large_blocks"), "idle"]))
