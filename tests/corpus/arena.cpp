@@ -1,5 +1,5 @@
 // arena [CYCLES]: each request takes an arena from a pool, allocates from it and puts it back empty; the arenas and
-// their chunks are made once (clean).
+// their chunks are made once, when load begins (clean).
 #include "parts.hpp"
 
 namespace {
@@ -52,12 +52,27 @@ private:
     std::vector<std::unique_ptr<Arena>> free_;
 };
 
+constexpr unsigned kThreads = 4;
+
+void use(Arena& arena)
+{
+    for (int i = 0; i < 100; ++i) arena.take(4000)[0] = 'x';
+}
+
 void serve(ArenaPool& arenas, unsigned number)
 {
     std::unique_ptr<Arena> arena = arenas.take();
     answer(number);
-    for (int i = 0; i < 100; ++i) arena->take(4000)[0] = 'x';
+    use(*arena);
     arenas.put_back(std::move(arena));
+}
+
+// As many as are ever in use at once: when that happens by itself is up to the scheduler.
+void fill(ArenaPool& arenas)
+{
+    std::unique_ptr<Arena> taken[kThreads];
+    for (auto& arena : taken) use(*(arena = arenas.take()));
+    for (auto& arena : taken) arenas.put_back(std::move(arena));
 }
 
 } // namespace
@@ -66,8 +81,11 @@ int main(int argc, char** argv)
 {
     const Arguments arguments(argc, argv);
     ArenaPool arenas;
-    Workers<unsigned> pool(4, 64, [&](unsigned number) { serve(arenas, number); });
+    Workers<unsigned> pool(kThreads, 64, [&](unsigned number) { serve(arenas, number); });
     Driver driver;
-    driver.cycles(arguments.cycles, 4000, [&](unsigned number) { pool.submit(number); });
+    driver.cycles(arguments.cycles, 4000, [&](unsigned number) {
+        if (number == 1) fill(arenas);
+        pool.submit(number);
+    });
     Driver::end();
 }
