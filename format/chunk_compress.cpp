@@ -1,5 +1,6 @@
 #include "format/checksum.hpp"
 #include "format/chunk.hpp"
+#include "format/stored_frame.hpp"
 
 #define ZSTD_STATIC_LINKING_ONLY // ZSTD_initStaticCCtx: a context in memory of ours
 #include <zstd.h>
@@ -61,12 +62,29 @@ bool set_up(ZSTD_CCtx* context, ZSTD_compressionParameters parameters, bool sear
 }
 
 // The host may have overwritten what lies in its memory: nothing is read beyond the buffer.
-[[nodiscard]] RowReader rows_of(const RawBufferHeader& buffer) noexcept
+[[nodiscard]] std::span<const std::byte> rows_of(const RawBufferHeader& buffer) noexcept
 {
     const uint64_t most = std::clamp<uint64_t>(frame_bytes(buffer.frame), sizeof buffer, kRawBufferBytes);
     const uint64_t end = std::clamp<uint64_t>(rows_end(buffer.written), sizeof buffer, most);
-    const std::span rows(reinterpret_cast<const std::byte*>(&buffer + 1), end - sizeof buffer);
-    return {rows, row_count(buffer.written), buffer.base_stamp};
+    return {reinterpret_cast<const std::byte*>(&buffer + 1), end - sizeof buffer};
+}
+
+// All but what the events say.
+[[nodiscard]] EventChunkHeader header_of(const RawBufferHeader& buffer, FrameKind kind) noexcept
+{
+    EventChunkHeader header{};
+    header.frame = make_frame(kind, sizeof header);
+    header.thread_index = buffer.thread_index;
+    header.level = buffer.level;
+    header.stream_sequence = buffer.stream_sequence;
+    header.base_stamp = buffer.base_stamp;
+    return header;
+}
+
+void complete(EventChunkHeader& header, size_t compressed_bytes) noexcept
+{
+    header.compressed_bytes = static_cast<uint32_t>(compressed_bytes);
+    header.checksum = checksum(&header, offsetof(EventChunkHeader, checksum));
 }
 
 } // namespace
@@ -90,13 +108,9 @@ bool ChunkCompressor::init(std::span<std::byte> memory, int level) noexcept
 
 std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept
 {
-    encoder_->begin(columns_, kRawBufferBytes, buffer.base_stamp);
-    (void)encoder_->append_all(rows_of(buffer));
-    header = {};
-    header.thread_index = buffer.thread_index;
-    header.level = buffer.level;
-    header.stream_sequence = buffer.stream_sequence;
-    header.base_stamp = buffer.base_stamp;
+    header = header_of(buffer, FrameKind::events);
+    encoder_->begin(columns_, kRawBufferBytes, header.base_stamp);
+    (void)encoder_->append_all({rows_of(buffer), row_count(buffer.written), header.base_stamp});
     header.last_stamp = encoder_->last_stamp();
     header.event_count = encoder_->event_count();
     for (uint32_t i = 0; i < kColumnCount; ++i)
@@ -116,29 +130,48 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
             if (ZSTD_compressStream2(context_, &out, &in, directive) != 0) return {};
         }
     }
-    header.compressed_bytes = static_cast<uint32_t>(out.pos);
-    header.frame = make_frame(FrameKind::events, sizeof(EventChunkHeader));
-    header.checksum = checksum(&header, offsetof(EventChunkHeader, checksum));
+    complete(header, out.pos);
     return compressed_.first(out.pos);
 }
 
-uint64_t detail::append_chunk(std::byte* at, uint64_t room, std::span<const std::byte> header,
-                              std::span<const std::byte> compressed, uint64_t taken) noexcept
+std::span<const std::byte> ChunkCompressor::store(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept
 {
-    if (taken < room) {
-        const PaddingHeader rest = make_padding(room - taken);
-        std::memcpy(at + taken, &rest, sizeof rest);
-    }
-    const uint64_t data_end = header.size() + compressed.size();
-    const PaddingHeader filler = make_padding(taken - data_end);
-    std::memcpy(at + data_end, &filler, sizeof filler);
-    std::memcpy(at + header.size(), compressed.data(), compressed.size());
-    std::memcpy(at + 8, header.data() + 8, header.size() - 8);
-    // Until here the padding frame at `at` covers all of it. The first 8 bytes turn it into the chunk in one store.
-    uint64_t first = 0;
-    std::memcpy(&first, header.data(), sizeof first);
-    std::atomic_ref(*reinterpret_cast<uint64_t*>(at)).store(first, std::memory_order_release);
-    return taken;
+    header = header_of(buffer, FrameKind::event_rows);
+    const std::span<const std::byte> rows = rows_of(buffer);
+    std::byte* const copy = compressed_.data() + StoredFrame::kHeadBytes;
+    std::memcpy(copy, rows.data(), rows.size());
+    // What is checked is the copy, which nobody else writes.
+    RowReader reader({copy, rows.size()}, row_count(buffer.written), header.base_stamp);
+    const uint32_t count = reader.rows_left();
+    reader.skip_all();
+    header.event_count = count - reader.rows_left();
+    header.last_stamp = reader.stamp();
+    const auto bytes = static_cast<size_t>(reader.position() - copy);
+    header.column_bytes[0] = static_cast<uint32_t>(bytes);
+    const size_t frame = StoredFrame::complete(compressed_.data(), bytes);
+    complete(header, frame);
+    return compressed_.first(frame);
+}
+
+ChunkTail chunk_tail(uint64_t data_bytes, uint64_t taken, uint64_t room) noexcept
+{
+    ChunkTail tail{};
+    const PaddingHeader filler = make_padding(taken - data_bytes);
+    std::memcpy(tail.bytes.data(), &filler, sizeof filler);
+    tail.used = taken - data_bytes;
+    if (taken == room) return tail;
+    const PaddingHeader rest = make_padding(room - taken);
+    std::memcpy(tail.bytes.data() + tail.used, &rest, sizeof rest);
+    tail.used += sizeof rest;
+    return tail;
+}
+
+void publish_chunk(std::byte* at, const std::byte* first) noexcept
+{
+    uint64_t value = 0;
+    static_assert(sizeof value == kPublishedBytes);
+    std::memcpy(&value, first, sizeof value);
+    std::atomic_ref(*reinterpret_cast<uint64_t*>(at)).store(value, std::memory_order_release);
 }
 
 } // namespace leak::format

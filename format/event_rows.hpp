@@ -85,7 +85,7 @@ public:
         buffer_ = &buffer;
         previous_stamp_ = base_stamp;
         const auto bytes = static_cast<uint32_t>(frame_bytes(buffer.frame));
-        constexpr uint32_t kKept = sizeof buffer + kWideRowBytes + kWrittenOver;
+        constexpr uint32_t kKept = sizeof buffer + kWideRowBytes + kWrittenOver + kSpareBytes;
         starts_end_ = bytes < kKept ? 0 : bytes - kKept + 1;
     }
     // Leaves the buffer to somebody else.
@@ -153,6 +153,9 @@ public:
     }
 
     static constexpr uint32_t kIdsAtOnce = 4;
+    // Not used, so that a slot has room for the chunks of as many buffers as another one has, when they are stored as
+    // they are.
+    static constexpr uint32_t kSpareBytes = 40;
 
 private:
     template <typename T> [[nodiscard]] static std::byte* put(std::byte* at, T value) noexcept
@@ -249,6 +252,18 @@ public:
         return nullptr;
     }
 
+    // Goes over all rows that can be read; rows_left() are behind one that can't.
+    void skip_all() noexcept
+    {
+        Narrow row{};
+        while (left_ != 0) {
+            while (next_narrow(row)) {}
+            if (left_ == 0 || !skip_next()) return;
+        }
+    }
+    // Where the next row lies.
+    [[nodiscard]] const std::byte* position() const noexcept { return at_; }
+
     // A narrow row as it lies there.
     struct Narrow {
         uint64_t first;
@@ -293,6 +308,13 @@ public:
 
 private:
     static constexpr const char* kCut = "an event row ends early";
+
+    [[nodiscard, gnu::noinline]] bool skip_next() noexcept
+    {
+        EventFields event;
+        Ids ids;
+        return next(event, ids) == nullptr;
+    }
 
     [[nodiscard]] uint64_t bytes_left() const noexcept { return static_cast<uint64_t>(end_ - at_); }
     template <typename T> [[nodiscard]] T read(uint64_t offset) const noexcept

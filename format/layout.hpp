@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 4;
+inline constexpr uint16_t kVersionMinor = 5;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
@@ -42,6 +42,7 @@ enum class FrameKind : uint16_t {
     carried = 7,
     samples = 8,
     snapshot = 9,
+    event_rows = 10,
 };
 
 // A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
@@ -272,7 +273,8 @@ struct RawColumnsHeader {
 };
 static_assert(sizeof(RawColumnsHeader) == 128);
 
-// Heads the zstd data frames that hold the columns of a raw buffer's events, one after the other.
+// Heads the zstd data frames that hold a raw buffer's events: of the kind `events` in columns, one after the other; of
+// the kind `event_rows` (since 3.5) the rows as they were made.
 struct EventChunkHeader {
     FrameHeader frame;
     uint32_t thread_index;
@@ -282,10 +284,15 @@ struct EventChunkHeader {
     uint64_t last_stamp;
     uint32_t event_count;
     uint32_t compressed_bytes; // of the zstd frames that follow this frame
-    uint32_t column_bytes[kColumnCount];
-    uint32_t checksum; // of the bytes before it
+    uint32_t column_bytes[kColumnCount]; // of rows: the first is what all take, the others are 0
+    uint32_t checksum;                   // of the bytes before it
 };
 static_assert(sizeof(EventChunkHeader) % 8 == 0);
+
+[[nodiscard]] constexpr bool is_chunk(FrameKind kind) noexcept
+{
+    return kind == FrameKind::events || kind == FrameKind::event_rows;
+}
 
 // -- The carried state, and snapshots --
 

@@ -52,7 +52,7 @@ public:
 
 private:
     static constexpr uint32_t kMost = 1u << 20;
-    static constexpr uint32_t kMostWarm = 4;
+    static constexpr uint32_t kMostWarm = 16;
 
     static void push(RawBuffer*& list, RawBuffer& buffer) noexcept;
     [[nodiscard]] static RawBuffer* pop(RawBuffer*& list) noexcept;

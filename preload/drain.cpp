@@ -47,6 +47,18 @@ bool Drain::prepare() noexcept
     return ready_;
 }
 
+// Compression is for processors that have nothing else to do: else it takes from the host's threads nearly as much as
+// recording does. Nor is there time for it where the writer falls behind; a thread that helps then should soon go on.
+bool Drain::is_to_compress() noexcept
+{
+    if (g_tracer.settings.compression != Compression::automatic)
+        return g_tracer.settings.compression == Compression::always;
+    if (!t_local.is_writer) return !g_tracer.writer.ensure_running();
+    const BufferPool& pool = g_tracer.pool;
+    const bool is_behind = 2 * pool.waiting_count() > pool.count();
+    return g_tracer.writer.has_spare_processor() && !is_behind;
+}
+
 bool Drain::drain_one() noexcept
 {
     RawBuffer* buffer = g_tracer.pool.take_full();
@@ -54,7 +66,8 @@ bool Drain::drain_one() noexcept
     const uint32_t events = buffer->is_whole() ? format::row_count(buffer->header->written) : 0;
     if (events != 0) {
         format::EventChunkHeader header;
-        const std::span<const std::byte> compressed = compressor_.compress(*buffer->header, header);
+        const std::span<const std::byte> compressed = is_to_compress() ? compressor_.compress(*buffer->header, header)
+                                                                       : compressor_.store(*buffer->header, header);
         if (compressed.empty() || !make_room(format::chunk_bytes<>(header.compressed_bytes))) {
             // The events stay in the file as they are: raw.
             g_tracer.pool.give_back_full(*buffer);
@@ -62,7 +75,7 @@ bool Drain::drain_one() noexcept
             return false;
         }
         g_tracer.file.ring().note_events(slot_.index, header.base_stamp, header.last_stamp);
-        used_ += format::append_chunk(slot_.at + used_, format::kSlotBytes - used_, header, compressed);
+        append(header, compressed);
         // The host has written into our memory: what can't be read is known to be missing, as far as there can be any.
         constexpr uint32_t kMost = format::kRawBufferBytes / format::kMinRowBytes;
         const uint32_t had = events < kMost ? events : kMost;
@@ -70,6 +83,35 @@ bool Drain::drain_one() noexcept
     }
     g_tracer.pool.give_free(*buffer);
     g_tracer.file.note_time(g_tracer.clock);
+    return true;
+}
+
+void Drain::append(const format::EventChunkHeader& header, std::span<const std::byte> compressed) noexcept
+{
+    std::byte* const at = slot_.at + used_;
+    const uint64_t room = format::kSlotBytes - used_;
+    used_ += write_to_file(header, compressed) ? format::chunk_bytes<>(header.compressed_bytes)
+                                               : format::append_chunk(at, room, header, compressed);
+}
+
+// A system call costs a third of the page faults of stores into the mapping. All but the store that makes a chunk of
+// it. False: there is no descriptor, or not all could be written.
+bool Drain::write_to_file(const format::EventChunkHeader& header, std::span<const std::byte> compressed) noexcept
+{
+    const int fd = t_local.is_writer ? g_tracer.writer.descriptor() : -1;
+    if (fd < 0 || g_tracer.file.is_cut(fd)) return false;
+    const uint64_t taken = format::chunk_bytes<>(header.compressed_bytes);
+    const format::ChunkTail tail =
+        format::chunk_tail(sizeof header + compressed.size(), taken, format::kSlotBytes - used_);
+    const auto part = [](const void* from, size_t bytes) { return iovec{const_cast<void*>(from), bytes}; };
+    const auto* const first = reinterpret_cast<const std::byte*>(&header);
+    const iovec parts[] = {part(first + format::kPublishedBytes, sizeof header - format::kPublishedBytes),
+                           part(compressed.data(), compressed.size()), part(tail.bytes.data(), tail.used)};
+    size_t all = 0;
+    for (const iovec& one : parts) all += one.iov_len;
+    const uint64_t offset = uint64_t{slot_.index} * format::kSlotBytes + used_ + format::kPublishedBytes;
+    if (os::write_at(fd, parts, offset) != static_cast<long>(all)) return false;
+    format::publish_chunk(slot_.at + used_, first);
     return true;
 }
 

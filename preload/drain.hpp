@@ -1,4 +1,5 @@
-// Compresses full raw buffers into event slots. Done by the writer, or by a host thread that needs a buffer.
+// Brings full raw buffers into event slots, compressed where there is the time. Done by the writer, or by a host thread
+// that needs a buffer.
 #pragma once
 
 #include "format/chunk.hpp"
@@ -26,6 +27,10 @@ public:
 private:
     [[nodiscard]] bool prepare() noexcept;
     [[nodiscard]] bool drain_one() noexcept;
+    [[nodiscard]] static bool is_to_compress() noexcept;
+    void append(const format::EventChunkHeader& header, std::span<const std::byte> compressed) noexcept;
+    [[nodiscard]] bool write_to_file(const format::EventChunkHeader& header,
+                                     std::span<const std::byte> compressed) noexcept;
     [[nodiscard]] bool make_room(uint64_t chunk_bytes) noexcept;
 
     Lock lock_;

@@ -11,12 +11,14 @@
 #include <ctime>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <span>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #ifndef __x86_64__
 #error "libleak.so knows the system calls and registers of x86-64 only"
@@ -128,6 +130,13 @@ inline long read_at(int fd, void* to, size_t bytes, uint64_t offset) noexcept
 inline long write(int fd, const void* from, size_t bytes) noexcept
 {
     return retried([&] { return call(SYS_write, fd, word(from), static_cast<long>(bytes)); });
+}
+// What `parts` have, one behind the other; may be fewer bytes.
+inline long write_at(int fd, std::span<const struct iovec> parts, uint64_t offset) noexcept
+{
+    return retried([&] {
+        return call(SYS_pwritev, fd, word(parts.data()), static_cast<long>(parts.size()), static_cast<long>(offset), 0);
+    });
 }
 inline long write_at(int fd, const void* from, size_t bytes, uint64_t offset) noexcept
 {

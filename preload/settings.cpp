@@ -118,6 +118,16 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
     return true;
 }
 
+[[nodiscard]] bool parse_compression(std::string_view text, Settings& settings) noexcept
+{
+    uint64_t level = 0;
+    if (text == "auto") return true;
+    if (!parse_number(text, 0, 19, level)) return false;
+    settings.compression = level == 0 ? Compression::never : Compression::always;
+    if (level != 0) settings.zstd_level = static_cast<int>(level);
+    return true;
+}
+
 [[nodiscard]] bool parse_unwind_mode(std::string_view text, UnwindMode& mode) noexcept
 {
     constexpr std::string_view names[] = {"auto", "libunwind", "fp", "verify"};
@@ -173,8 +183,7 @@ template <size_t Capacity> [[nodiscard]] bool parse_text(std::string_view text, 
     } else if (name == "LEAK_UNWIND") {
         if (!parse_unwind_mode(value, settings.unwind)) return "auto, libunwind, fp or verify; using auto";
     } else if (name == "LEAK_ZSTD_LEVEL") {
-        if (!parse_number(value, 1, 19, number)) return "a number from 1 to 19; using 1";
-        settings.zstd_level = static_cast<int>(number);
+        if (!parse_compression(value, settings)) return "auto or a number from 0 to 19; using auto";
     } else if (name == "LEAK_CHILDREN") {
         settings.is_unwanted_child = value == "-";
         if (!settings.is_unwanted_child && !parse_choice(value, "1", "0", settings.children)) return "0 or 1; using 1";

@@ -13,6 +13,9 @@ namespace leak::preload {
 // our own walk and, to compare, by libunwind as well.
 enum class UnwindMode { automatic, libunwind, frame_pointers, verify };
 
+// Of events: only where it takes no time from the host.
+enum class Compression { automatic, always, never };
+
 inline constexpr uint64_t kLeastRingBytes = uint64_t{8} << 20;
 
 struct Settings {
@@ -23,21 +26,22 @@ struct Settings {
     uint64_t min_events = 0;      // LEAK_MIN_EVENTS
     uint64_t ring = kDefaultRing; // LEAK_RING: the most bytes of the file; 0: unbounded
     uint64_t sample = 0;          // LEAK_SAMPLE: bytes between two samples; 0: everything is recorded
-    UnwindMode unwind = UnwindMode::automatic; // LEAK_UNWIND=auto|libunwind|fp|verify
-    int zstd_level = 1;                        // LEAK_ZSTD_LEVEL: 1..19
-    uint32_t tick_ms = 1000;                   // LEAK_TICK: between samples in a long run; 0: none
-    bool snapshots = true;                     // LEAK_SNAPSHOT=off|exit|SECONDS: off
-    uint32_t snapshot_ms = 0;                  // LEAK_SNAPSHOT: between two; 0: only where something asks for one
-    bool all_registers = false;                // LEAK_REGISTERS=own|all
-    uint64_t large = uint64_t{64} << 10;       // LEAK_LARGE: from so many bytes on a block is large; for leakan
-    bool children = true;                      // LEAK_CHILDREN
-    bool is_unwanted_child = false;            // LEAK_CHILDREN=-: see disown_children()
-    bool start = true;                         // LEAK_START=on|off
-    int toggle_signal = 0;                     // LEAK_TOGGLE_SIGNAL; 0: none
-    bool drops_overflow = false;               // LEAK_OVERFLOW=help|drop
-    bool writer_thread = true;                 // LEAK_WRITER=thread|inline
-    bool verbose = false;                      // LEAK_VERBOSE
-    Path temporary_directory;                  // TMPDIR
+    UnwindMode unwind = UnwindMode::automatic;        // LEAK_UNWIND=auto|libunwind|fp|verify
+    Compression compression = Compression::automatic; // LEAK_ZSTD_LEVEL=auto|0|1..19
+    int zstd_level = 1;                               // 1..19, of what is compressed
+    uint32_t tick_ms = 1000;                          // LEAK_TICK: between samples in a long run; 0: none
+    bool snapshots = true;                            // LEAK_SNAPSHOT=off|exit|SECONDS: off
+    uint32_t snapshot_ms = 0;            // LEAK_SNAPSHOT: between two; 0: only where something asks for one
+    bool all_registers = false;          // LEAK_REGISTERS=own|all
+    uint64_t large = uint64_t{64} << 10; // LEAK_LARGE: from so many bytes on a block is large; for leakan
+    bool children = true;                // LEAK_CHILDREN
+    bool is_unwanted_child = false;      // LEAK_CHILDREN=-: see disown_children()
+    bool start = true;                   // LEAK_START=on|off
+    int toggle_signal = 0;               // LEAK_TOGGLE_SIGNAL; 0: none
+    bool drops_overflow = false;         // LEAK_OVERFLOW=help|drop
+    bool writer_thread = true;           // LEAK_WRITER=thread|inline
+    bool verbose = false;                // LEAK_VERBOSE
+    Path temporary_directory;            // TMPDIR
 };
 
 // From the environment the process was started with.

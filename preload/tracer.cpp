@@ -225,7 +225,7 @@ bool Tracer::add_pcs_slot() noexcept
 // A buffer to fill for every thread, and one for every other to be compressed meanwhile.
 bool Tracer::has_enough_buffers() const noexcept
 {
-    return pool.count() >= threads.count() + threads.count() / 2 + 3;
+    return pool.count() >= threads.count() + threads.count() / 2 + 15;
 }
 
 RawBuffer* Tracer::take_buffer() noexcept

@@ -55,7 +55,10 @@ void Writer::main() noexcept
 void Writer::run() noexcept
 {
     settle_own_thread();
-    descriptor_ = leave_hosts_descriptors() ? g_tracer.file.open_again() : -1;
+    if (leave_hosts_descriptors()) {
+        descriptor_ = g_tracer.file.open_again();
+        spare_processor_.begin();
+    }
     g_tracer.sampler.start();
     for (;;) {
         os::allow_signal(SIGBUS); // or a fault in a slot kills the process
@@ -112,6 +115,7 @@ void Writer::reset() noexcept
     request_lock_.reset();
     request_.pending.store(0, std::memory_order_relaxed);
     descriptor_ = -1;
+    spare_processor_.reset();
 }
 
 } // namespace leak::preload

@@ -8,6 +8,7 @@
 
 #include "format/layout.hpp"
 #include "preload/lock.hpp"
+#include "preload/spare_processor.hpp"
 #include "preload/trace_file.hpp"
 
 #include <atomic>
@@ -33,6 +34,9 @@ public:
     // The thread's own descriptor of the file, or -1; for the thread itself.
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
+    // Whether what the thread does takes no time from the host; for the thread itself, once for each buffer.
+    [[nodiscard]] bool has_spare_processor() noexcept { return spare_processor_.is_there(); }
+
     // For the thread itself, in long work: answers a request, or compresses a buffer that waits. False: neither.
     bool work_on() noexcept;
 
@@ -57,6 +61,7 @@ private:
     Lock request_lock_; // held by the thread that waits for an answer
     Request request_;
     int descriptor_ = -1;
+    SpareProcessor spare_processor_;
     std::atomic<uint32_t> work_{0}; // counts wake-ups; a futex
 };
 

@@ -1,6 +1,8 @@
 #include "analyzer/decode/event_buffers.hpp"
 
+#include "analyzer/decode/row_columns.hpp"
 #include "format/checksum.hpp"
+#include "format/event_rows.hpp"
 
 #include <cstring>
 #include <numeric>
@@ -32,6 +34,11 @@ const char* fault_of(const EventChunkHeader& header)
     const uint64_t bytes = std::accumulate(std::begin(header.column_bytes), std::end(header.column_bytes), uint64_t{0});
     if (bytes > format::kMaxColumnBytes) return "an event chunk is larger than the format allows";
     if (header.event_count > header.column_bytes[0]) return "an event chunk counts more events than it holds";
+    const bool in_rows = header.frame.kind == format::FrameKind::event_rows;
+    if (in_rows && (bytes != header.column_bytes[0] || bytes > format::kMaxRawBufferBytes))
+        return "an event chunk in rows is larger than the format allows";
+    if (in_rows && header.event_count > bytes / format::kMinRowBytes)
+        return "an event chunk counts more events than it holds";
     if (header.last_stamp < header.base_stamp) return "an event chunk ends before it begins";
     return nullptr;
 }
@@ -58,6 +65,12 @@ std::expected<format::EventDecoder, std::string> BufferLoader::load(const Buffer
     storage.resize(std::accumulate(column_bytes.begin(), column_bytes.end(), size_t{0}));
     if (const char* fault = decompressor_.decompress(std::span(compressed_).subspan(sizeof header), storage))
         return std::unexpected(std::string("an event chunk can't be decompressed: ") + fault);
+    if (header.frame.kind == format::FrameKind::event_rows) {
+        RowColumns columns = columns_of_rows(storage, header.event_count, header.base_stamp);
+        if (columns.fault != nullptr) return std::unexpected(std::string("in an event chunk ") + columns.fault);
+        storage = std::move(columns.bytes);
+        column_bytes = columns.column_bytes;
+    }
     return make_decoder(storage, column_bytes, buffer, version_major_);
 }
 

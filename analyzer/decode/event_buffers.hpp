@@ -32,6 +32,7 @@ struct BufferRef {
     uint32_t event_count = 0;
     uint32_t compressed_bytes = 0;  // of a chunk
     uint32_t raw_copy = kNoRawCopy; // index into RawCopies
+    bool in_rows = false;           // a chunk that was not compressed
 };
 
 using RawCopies = std::vector<RawCopy>;

@@ -76,7 +76,7 @@ private:
         view.bytes = left().first(std::min<uint64_t>(bytes, left().size()));
         view.rest = left().subspan(view.bytes.size());
         uint64_t compressed_bytes = 0;
-        if (header.kind == FrameKind::events && !view.cut) {
+        if (format::is_chunk(header.kind) && !view.cut) {
             EventChunkHeader chunk = {};
             if (!copy_front(view.bytes, chunk) || LEAK_CHECKSUM_UP_TO(chunk, checksum) != chunk.checksum)
                 return kBadChunk;

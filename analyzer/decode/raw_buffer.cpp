@@ -1,9 +1,9 @@
 #include "analyzer/decode/raw_buffer.hpp"
 
-#include "format/event_encoder.hpp"
+#include "analyzer/decode/row_columns.hpp"
+#include "format/event_rows.hpp"
 
 #include <algorithm>
-#include <memory>
 
 namespace leak::analyzer {
 
@@ -47,22 +47,6 @@ template <typename Header> [[nodiscard]] RawBuffer buffer_of(const Header& heade
 
 // -- Rows ------------------------------------------------------------------------------------------------------------
 
-void encode(std::span<const std::byte> rows, uint32_t count, RawBuffer& buffer)
-{
-    const auto encoder = std::make_unique<format::EventEncoder>();
-    std::vector<std::byte> memory(format::EventEncoder::memory_bytes(rows.size()));
-    encoder->begin(memory, rows.size(), buffer.base_stamp);
-    buffer.fault.what = encoder->append_all({rows, count, buffer.base_stamp});
-    buffer.event_count = encoder->event_count();
-    buffer.fault.lost_events = count - buffer.event_count;
-    buffer.last_stamp = encoder->last_stamp();
-    for (uint32_t c = 0; c < kColumnCount; ++c) {
-        const auto column = std::as_bytes(encoder->column(c));
-        buffer.copy.column_bytes[c] = static_cast<uint32_t>(column.size());
-        buffer.copy.bytes.insert(buffer.copy.bytes.end(), column.begin(), column.end());
-    }
-}
-
 [[nodiscard]] Result copy_rows(const FileReader& file, uint64_t offset, uint64_t frame_bytes)
 {
     // The owner writes a row and then says so. The generation, before and after, tells whether it was the same buffer
@@ -84,7 +68,11 @@ void encode(std::span<const std::byte> rows, uint32_t count, RawBuffer& buffer)
     if (!file.read_value(offset, after)) return fault(kUnreadable, count);
     if (after.generation != header.generation) return std::nullopt;
     RawBuffer buffer = buffer_of(header);
-    encode(rows, count, buffer);
+    RowColumns columns = columns_of_rows(rows, count, buffer.base_stamp);
+    buffer.event_count = columns.event_count;
+    buffer.last_stamp = columns.last_stamp;
+    buffer.copy = {columns.column_bytes, std::move(columns.bytes)};
+    buffer.fault = {columns.fault, count - columns.event_count};
     return buffer;
 }
 

@@ -163,6 +163,7 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
     case FrameKind::raw_events: // scan_raw_buffers()
         return;
     case FrameKind::events:
+    case FrameKind::event_rows:
         return take_chunk(frame, slot, found);
     case FrameKind::pcs:
         return found.pcs.add_frame(frame, found.damage);
@@ -214,6 +215,7 @@ void SlotScanner::take_chunk(const FrameView& frame, const SlotRead& slot, Findi
     buffer.slot_sequence = slot.header_sound ? slot.header.sequence : 0;
     buffer.event_count = header.event_count;
     buffer.compressed_bytes = header.compressed_bytes;
+    buffer.in_rows = header.frame.kind == FrameKind::event_rows;
     found.buffers.push_back({header.thread_index, header.level, buffer});
 }
 

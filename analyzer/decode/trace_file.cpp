@@ -87,6 +87,7 @@ private:
                                                      " event buffer(s) before this one are missing");
             expected = buffer.sequence + 1;
             trace_.event_count += buffer.event_count;
+            if (buffer.in_rows) trace_.info.uncompressed_events += buffer.event_count;
         }
         trace_.streams.push_back({ThreadId{key.first}, key.second, std::move(buffers), folded_events});
     }

@@ -70,6 +70,14 @@ std::string snapshot_words(const TraceInfo& info)
                : none;
 }
 
+std::string writer_words(const TraceInfo& info)
+{
+    const std::string time = time_words(static_cast<int64_t>(info.writer_cpu_ns)) + " of CPU time";
+    return info.uncompressed_events == 0
+               ? time
+               : time + "; " + plural(info.uncompressed_events, "event", "events") + " left uncompressed";
+}
+
 void write_process(std::ostream& out, const TraceFacts& facts)
 {
     const TraceInfo& info = facts.info;
@@ -96,7 +104,7 @@ void write_process(std::ostream& out, const TraceFacts& facts)
                    " frames each");
     write_line(out, "unwinding", unwinding_words(info));
     write_line(out, "snapshot", snapshot_words(info));
-    write_line(out, "writer", time_words(static_cast<int64_t>(info.writer_cpu_ns)) + " of CPU time");
+    write_line(out, "writer", writer_words(info));
     for (const std::string& setting : info.settings) {
         write_line(out, "setting", setting);
     }

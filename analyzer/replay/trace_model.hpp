@@ -158,6 +158,7 @@ struct TraceInfo {
     std::optional<int64_t> folded_ns; // events up to here are no longer in the file: folded
     Unlisted unlisted;                // found by the replay
     uint64_t writer_cpu_ns = 0;
+    uint64_t uncompressed_events = 0;         // in the file: there was no processor to spare for compression
     uint64_t libunwind_stacks = 0;            // stacks that the preload's own unwinder left to libunwind
     uint64_t verified_stacks = 0;             // compared with libunwind's
     uint64_t stack_differences = 0;           // of those

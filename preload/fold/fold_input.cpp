@@ -46,7 +46,7 @@ public:
             if (!open_next()) return false;
         is_open_ = true;
         --left_;
-        return is_raw_ ? next_of_rows() : next_of_columns();
+        return in_rows_ ? next_of_rows() : next_of_columns();
     }
 
     // The event is folded.
@@ -80,6 +80,7 @@ private:
         left_ = buffer.event_count;
         stack_ = 0;
         numbered_.clear();
+        in_rows_ = is_raw_;
         if (is_raw_)
             rows_ = format::RowReader({input_.copies_.begin() + buffer.offset, buffer.bytes}, left_, buffer.base_stamp);
         else if (!open_chunk(buffer))
@@ -92,7 +93,7 @@ private:
         for (uint32_t i = stream.events; i > 0; --i) {
             if (left_ == 0) return fail();
             --left_;
-            if (!(is_raw_ ? next_of_rows() : next_of_columns())) return false;
+            if (!(in_rows_ ? next_of_rows() : next_of_columns())) return false;
         }
         if (left_ == 0 && !is_raw_) {
             ++stream.sequence;
@@ -115,6 +116,11 @@ private:
             all > format::kMaxColumnBytes || !columns_.resize(all) ||
             input_.decompressor_.decompress({from + sizeof header, buffer.bytes}, {columns_.begin(), all}) != nullptr)
             return false;
+        if (header.frame.kind == format::FrameKind::event_rows) {
+            in_rows_ = true;
+            rows_ = format::RowReader({columns_.begin(), all}, header.event_count, header.base_stamp);
+            return true;
+        }
         Decoder::Columns columns;
         const auto* at = reinterpret_cast<const uint8_t*>(columns_.begin());
         for (uint32_t c = 0; c < kColumnCount; ++c) {
@@ -143,6 +149,19 @@ private:
 
     [[nodiscard]] bool next_of_rows() noexcept
     {
+        format::RowReader::Narrow row{};
+        if (!rows_.next_narrow(row)) return next_row_of_any_kind();
+        const format::EventKind kind = row.kind();
+        take(kind, rows_.stamp(), row.address(), has_size(kind) ? row.sized.size : 0, 0,
+             (row.first & format::kOpTruncated) != 0);
+        if (!has_stack(kind)) return true;
+        if (!row.has_same_stack()) change_stack(row.sized.pop_count, row.pushed_pc_ids, row.sized.push_count);
+        event_.stack = stack_;
+        return true;
+    }
+
+    [[nodiscard, gnu::noinline]] bool next_row_of_any_kind() noexcept
+    {
         format::EventFields read;
         if (rows_.next(read, ids_) != nullptr) return fail();
         take(read.kind, read.stamp, read.address, read.size, read.extra, read.stack.truncated);
@@ -159,7 +178,7 @@ private:
         event_ = {kind, extra, truncated, stamp, address, size, 0, thread, stream_};
     }
 
-    void change_stack(uint32_t pops, const uint32_t* pushed, uint32_t pushes) noexcept
+    template <typename Id> void change_stack(uint32_t pops, const Id* pushed, uint32_t pushes) noexcept
     {
         StackTree& stacks = input_.state_.stacks();
         for (; pops > 0; --pops) stack_ = stacks.caller(stack_);
@@ -173,7 +192,8 @@ private:
     uint64_t first_stamp_;
     uint64_t sequence_ = 0; // of the open buffer
     uint32_t left_ = 0;     // events of it behind the one at hand
-    bool is_raw_ = false;
+    bool is_raw_ = false;   // a copy, to which more may be appended meanwhile
+    bool in_rows_ = false;  // not in columns
     bool is_open_ = false;
     FoldEvent event_{};
     uint32_t stack_ = 0; // node of the last stack
@@ -227,30 +247,30 @@ void FoldInput::copy_raw_buffers() noexcept
 
 bool FoldInput::list_chunks() noexcept
 {
-    MappedArray<std::byte> slot;
-    if (!slot.resize(kSlotBytes)) {
-        buffers_.set_out_of_memory();
-        return false;
-    }
-    for (uint32_t i = 0; i < g_tracer.file.ring().slots(); ++i) {
-        if (!g_tracer.file.ring().may_have_events_before(i, last_stamp_)) continue;
-        if (os::read_at(fd_, slot.begin(), kSlotBytes, uint64_t{i} * kSlotBytes) != kSlotBytes) return false;
-        for (uint64_t at = sizeof(format::SlotHeader); at + sizeof(EventChunkHeader) <= kSlotBytes;) {
-            EventChunkHeader header{};
-            std::memcpy(&header, slot.begin() + at, sizeof header);
-            const uint64_t frame = format::frame_bytes(header.frame);
-            if (header.frame.magic == format::kFrameMagic && header.frame.kind == format::FrameKind::events) {
-                if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) return false;
-                if (header.base_stamp <= last_stamp_)
-                    buffers_.push_back({state_.stream_of(header.thread_index, header.level), header.event_count,
-                                        header.stream_sequence, header.base_stamp, uint64_t{i} * kSlotBytes + at,
-                                        header.compressed_bytes, false});
-                at += frame + header.compressed_bytes;
-            } else if (header.frame.magic == format::kPaddingMagic && frame != 0) {
-                at += frame;
-            } else {
-                return false;
-            }
+    for (uint32_t i = 0; i < g_tracer.file.ring().slots(); ++i)
+        if (g_tracer.file.ring().may_have_events_before(i, last_stamp_) && !list_chunks_of(i)) return false;
+    return true;
+}
+
+// From one frame to the next, of which only the heads are read.
+bool FoldInput::list_chunks_of(uint32_t slot) noexcept
+{
+    const uint64_t start = uint64_t{slot} * kSlotBytes;
+    for (uint64_t at = sizeof(format::SlotHeader); at + sizeof(EventChunkHeader) <= kSlotBytes;) {
+        EventChunkHeader header{};
+        if (os::read_at(fd_, &header, sizeof header, start + at) != sizeof header) return false;
+        const uint64_t frame = format::frame_bytes(header.frame);
+        if (header.frame.magic == format::kFrameMagic && format::is_chunk(header.frame.kind)) {
+            if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) return false;
+            if (header.base_stamp <= last_stamp_)
+                buffers_.push_back({state_.stream_of(header.thread_index, header.level), header.event_count,
+                                    header.stream_sequence, header.base_stamp, start + at, header.compressed_bytes,
+                                    false});
+            at += frame + header.compressed_bytes;
+        } else if (header.frame.magic == format::kPaddingMagic && frame != 0) {
+            at += frame;
+        } else {
+            return false;
         }
     }
     return true;
@@ -324,6 +344,13 @@ void FoldInput::sift(size_t at) noexcept
 
 bool FoldInput::apply_some() noexcept
 {
+    const bool is_more = merge_some();
+    apply_put_off();
+    return is_more && is_sound_;
+}
+
+bool FoldInput::merge_some() noexcept
+{
     for (uint32_t left = kAtOnce; left > 0;) {
         if (heap_.empty() || !is_sound_) return false;
         FoldCursor& first = cursors_[heap_[0]];
@@ -334,7 +361,21 @@ bool FoldInput::apply_some() noexcept
         }
         if (!heap_.empty()) sift(0);
     }
-    return is_sound_;
+    return true;
+}
+
+// Until it is applied, what is known of its block comes nearer.
+void FoldInput::put_off(const FoldEvent& event) noexcept
+{
+    state_.prepare_for(event);
+    put_off_[put_off_count_++] = event;
+    if (put_off_count_ == kPutOff) apply_put_off();
+}
+
+void FoldInput::apply_put_off() noexcept
+{
+    for (uint32_t i = 0; i < put_off_count_; ++i) state_.apply(put_off_[i]);
+    put_off_count_ = 0;
 }
 
 // Applies events of the earliest cursor as long as they are earlier than those of all others: streams come in runs.
@@ -348,7 +389,7 @@ bool FoldInput::apply_run(FoldCursor& first, uint32_t& left) noexcept
     }
     do {
         if (first.is_open()) {
-            state_.apply(first.event());
+            put_off(first.event());
             first.note_done();
             --left;
         }

@@ -61,9 +61,13 @@ private:
 
     void copy_raw_buffers() noexcept;
     [[nodiscard]] bool list_chunks() noexcept;
+    [[nodiscard]] bool list_chunks_of(uint32_t slot) noexcept;
     [[nodiscard]] bool arrange() noexcept;
     [[nodiscard]] bool open_cursors() noexcept;
     void sift(size_t at) noexcept;
+    [[nodiscard]] bool merge_some() noexcept;
+    void put_off(const FoldEvent& event) noexcept;
+    void apply_put_off() noexcept;
     [[nodiscard]] bool apply_run(FoldCursor& first, uint32_t& left) noexcept;
     [[nodiscard]] bool is_before(uint32_t a, uint32_t b) const noexcept;
 
@@ -81,6 +85,9 @@ private:
     size_t cursor_count_ = 0;
     size_t cursor_bytes_ = 0;
     MappedArray<uint32_t> heap_; // cursors with events left; the earliest on top
+    static constexpr uint32_t kPutOff = 32;
+    FoldEvent put_off_[kPutOff]; // the next to be applied
+    uint32_t put_off_count_ = 0;
 };
 
 } // namespace leak::preload

@@ -58,6 +58,8 @@ public:
     [[nodiscard]] StackTree& stacks() noexcept { return stacks_; }
 
     void apply(const FoldEvent& event) noexcept;
+    // It will be applied soon.
+    void prepare_for(const FoldEvent& event) const noexcept { heap_.prefetch(event.address); }
 
     // Records of journal slots that are used again.
     [[nodiscard]] FoldJournal& journal() noexcept { return journal_; }

@@ -63,7 +63,7 @@ void repair_checksums(std::vector<std::byte>& bytes)
         if (frame.magic != kFrameMagic || frame.tag != kFrameTag) continue;
         if (frame.kind == FrameKind::slot) repair<SlotHeader>(bytes, at);
         if (frame.kind == FrameKind::header) repair_header(bytes, at);
-        if (frame.kind == FrameKind::events) repair<EventChunkHeader>(bytes, at);
+        if (is_chunk(frame.kind)) repair<EventChunkHeader>(bytes, at);
         if (frame.kind == FrameKind::journal) repair_journal(bytes, at);
     }
 }

@@ -91,6 +91,7 @@ TraceBuilder golden_trace(TraceLayout layout, const AfterEvent& after_event)
         add(0, {.kind = malloc_, .stamp = stamp, .address = 0x40000 + i * 64, .size = 32 + i % 3, .stack = stack});
         if (i % 3 != 2) add(1, {.kind = free_, .stamp = stamp + 50, .address = 0x40000 + i * 64});
         if (i == 60 || i == 120) trace.flush(1);
+        trace.stores_rows = i == 100;
         if (i == 100) trace.flush(0);
     }
     return trace;

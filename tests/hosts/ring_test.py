@@ -41,10 +41,12 @@ class Ring(AccountTest):
         return self.report(trace), read_truth(run.folder), os.stat(trace).st_size, run
 
     def test_a_wrapped_ring_is_exact(self):
-        for threads, operations, seed, writer in ((1, 3_000_000, 1, "thread"), (4, 1_000_000, 2, "thread"),
-                                                  (3, 600_000, 3, "inline")):
-            with self.subTest(threads=threads, writer=writer):
-                report, truth, size, run = self.work(threads, operations, seed, "8M", LEAK_WRITER=writer)
+        for threads, operations, seed, writer, level in (
+                (1, 3_000_000, 1, "thread", "1"), (4, 1_000_000, 2, "thread", "auto"), (3, 600_000, 3, "inline", "1"),
+                (2, 800_000, 4, "thread", "0")):
+            with self.subTest(threads=threads, writer=writer, level=level):
+                report, truth, size, run = self.work(threads, operations, seed, "8M", LEAK_WRITER=writer,
+                                                     LEAK_ZSTD_LEVEL=level)
                 self.assert_account(report, truth, threads)
                 self.assertLessEqual(size, RING)
                 info = self.leakan("info", "--format", "json", self.only_trace(run)).stdout.decode()
@@ -114,18 +116,20 @@ class Ring(AccountTest):
             folder = self.new_folder("killed")
             threads = chance.choice((1, 2, 4, 4, 4))
             writer = chance.choice(("thread", "thread", "inline"))
+            level = chance.choice(("auto", "1", "0"))
             pause = chance.choice((chance.random() * 0.05, chance.random() * 1.5, 0.5 + chance.random()))
             process = subprocess.Popen(
                 [self.host("ring_work"), "counters", str(threads), "0", str(i), "forever"], cwd=folder,
                 env=self.environment({"LD_PRELOAD": LIBLEAK, "LEAK_RING": "8M",
-                                      "LEAK_OUT": "trace.zst", "LEAK_WRITER": writer}))
+                                      "LEAK_OUT": "trace.zst", "LEAK_WRITER": writer,
+                                      "LEAK_ZSTD_LEVEL": level}))
             time.sleep(pause)
             process.send_signal(chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV)))
             process.wait()
             trace = folder / "trace.zst"
             if not trace.exists():
                 continue  # before its first event
-            with self.subTest(i=i, threads=threads, writer=writer):
+            with self.subTest(i=i, threads=threads, writer=writer, level=level):
                 report = self.assert_killed_account(trace, folder / "counters", threads)
                 self.assertLessEqual(os.stat(trace).st_size, RING)
                 wrapped += report is not None and report.trace["folded_ns"] is not None

@@ -99,24 +99,62 @@ TEST_CASE("a chunk decompresses to the columns of its buffer")
     }
 }
 
+TEST_CASE("a chunk of rows holds the rows of its buffer")
+{
+    Compressor tool;
+    std::vector<uint64_t> decompressor_memory(Decompressor::memory_bytes() / sizeof(uint64_t));
+    Decompressor decompressor;
+    REQUIRE(decompressor.init(std::as_writable_bytes(std::span(decompressor_memory))));
+    for (const uint32_t count : {1u, 2u, 100u, 100'000u}) {
+        RowBuffer buffer = make_buffer(count);
+        EventChunkHeader header = {};
+        const auto stored = tool.compressor.store(buffer.header(), header);
+        CHECK(header.frame.kind == FrameKind::event_rows);
+        CHECK(header.event_count == buffer.count());
+        CHECK(header.stream_sequence == RowBuffer::kSequence);
+        CHECK(header.last_stamp == 100 + (buffer.count() - 1) * 13);
+        CHECK(header.checksum == LEAK_CHECKSUM_UP_TO(header, checksum));
+        CHECK(is_valid_zst(stored));
+        std::vector<std::byte> rows(header.column_bytes[0]);
+        REQUIRE(decompressor.decompress(stored, rows) == nullptr);
+        CHECK(rows.size() == rows_end(buffer.header().written) - sizeof(RawBufferHeader));
+        CHECK(std::memcmp(rows.data(), &buffer.header() + 1, rows.size()) == 0);
+        rows[rows.size() / 2] ^= std::byte{1};
+        std::vector<std::byte> damaged(stored.begin(), stored.end());
+        damaged[stored.size() / 2] ^= std::byte{1};
+        CHECK(decompressor.decompress(damaged, rows) != nullptr);
+    }
+}
+
 TEST_CASE("a buffer that somebody has written into gives the events before that, and nothing is read beyond it")
 {
     Compressor tool;
-    EventChunkHeader header = {};
-    RowBuffer buffer = make_buffer(100'000);
-    const uint64_t written = buffer.header().written;
-    for (const uint64_t bad : {uint64_t{0}, UINT64_MAX, written | 0xffffffff, written & ~uint64_t{0xffffffff}}) {
-        buffer.header().written = bad;
-        REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
-        CHECK(header.event_count <= row_count(written));
+    for (const bool in_rows : {false, true}) {
+        EventChunkHeader header = {};
+        const auto make_chunk = [&](RowBuffer& buffer) {
+            return in_rows ? tool.compressor.store(buffer.header(), header)
+                           : tool.compressor.compress(buffer.header(), header);
+        };
+        RowBuffer buffer = make_buffer(100'000);
+        const uint64_t written = buffer.header().written;
+        for (const uint64_t bad : {uint64_t{0}, UINT64_MAX, written | 0xffffffff, written & ~uint64_t{0xffffffff}}) {
+            buffer.header().written = bad;
+            REQUIRE(!make_chunk(buffer).empty());
+            CHECK(header.event_count <= row_count(written));
+        }
+        buffer.header().written = written;
+        buffer.header().frame.content_bytes = UINT32_MAX;
+        REQUIRE(!make_chunk(buffer).empty());
+        CHECK(header.event_count == row_count(written));
+        buffer.memory[sizeof(RawBufferHeader) / 8 + 300] = 0;
+        REQUIRE(!make_chunk(buffer).empty());
+        CHECK(header.event_count > 0);
+        CHECK(header.event_count < 300);
+        CHECK(header.last_stamp == 100 + (header.event_count - 1) * 13);
+        buffer.memory[sizeof(RawBufferHeader) / 8] = 0;
+        REQUIRE(!make_chunk(buffer).empty());
+        CHECK(header.event_count == 0);
     }
-    buffer.header().written = written;
-    buffer.header().frame.content_bytes = UINT32_MAX;
-    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
-    CHECK(header.event_count == row_count(written));
-    buffer.memory[sizeof(RawBufferHeader) / 8] = 0;
-    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
-    CHECK(header.event_count == 0);
 }
 
 TEST_CASE("a chunk with a wrong byte, or of another size than it says, is refused")

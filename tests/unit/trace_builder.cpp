@@ -195,7 +195,8 @@ void TraceBuilder::flush(uint32_t thread, uint32_t level)
     StreamState& state = *streams_.at({thread, level});
     if (state.memory.empty()) return;
     Chunk chunk;
-    const auto compressed = compressor().compress(state.header(), chunk.header);
+    const auto compressed = stores_rows ? compressor().store(state.header(), chunk.header)
+                                        : compressor().compress(state.header(), chunk.header);
     if (compressed.empty()) throw std::logic_error("a chunk can't be compressed");
     chunk.compressed.assign(compressed.begin(), compressed.end());
     chunks_.push_back(std::move(chunk));

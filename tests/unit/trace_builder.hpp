@@ -90,6 +90,8 @@ public:
     void lose_buffer(uint32_t thread, uint32_t level = 0);
     // Keeps a flushed buffer in its raw form too, as a process does that is killed between the two.
     bool keep_flushed_raw = false;
+    // Flushed buffers become chunks of rows, as where the writer has no processor to spare.
+    bool stores_rows = false;
 
     // The file. Buffers that were not flushed are raw.
     [[nodiscard]] std::vector<std::byte> image();
