@@ -44,9 +44,12 @@ void put_journal_frame(std::byte* at, uint64_t bytes,
     publish_frame(at, header);
 }
 
+// The last buffer has what is left over, too. The first frame comes last: it makes all of them visible.
 void lay_out_raw(std::byte* slot, uint32_t buffer_bytes) noexcept
 {
-    for (uint32_t at = buffer_bytes; at < kSlotBytes; at += buffer_bytes) put_raw_frame(slot + at, buffer_bytes);
+    const uint32_t last = (kSlotBytes / buffer_bytes - 1) * buffer_bytes;
+    put_raw_frame(slot + last, kSlotBytes - last);
+    for (uint32_t at = buffer_bytes; at < last; at += buffer_bytes) put_raw_frame(slot + at, buffer_bytes);
     put_raw_frame(slot + sizeof(format::SlotHeader), buffer_bytes - sizeof(format::SlotHeader));
 }
 
@@ -123,7 +126,7 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
         error_ = fd;
         return false;
     }
-    struct stat status{};
+    struct stat status {};
     os::status(fd, status);
     device_ = status.st_dev;
     inode_ = status.st_ino;
@@ -132,7 +135,8 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
         if (auto* place = static_cast<std::byte*>(os::map_memory(kSlotBytes)); place != nullptr) keep_or_unmap(place);
     if (mapped_ == nullptr) mapped_ = static_cast<std::atomic<uint64_t>*>(map_own(kMostMapped * sizeof *mapped_));
     Slot first;
-    if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd))) first = take_slot(fd, SlotKind::start, os::tid());
+    if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd), settings.depth))
+        first = take_slot(fd, SlotKind::start, os::tid());
     std::byte* const slot = first.at;
     os::close(fd);
     if (slot == nullptr) {
@@ -447,7 +451,7 @@ void TraceFile::leave(const void* fault) noexcept
     const auto first = reinterpret_cast<uint64_t>(first_slot_);
     bool keeps_first = first != 0 && reinterpret_cast<uint64_t>(fault) - first >= kSlotBytes;
     if (const int fd = keeps_first ? open_again() : -1; fd >= 0) {
-        struct stat status{};
+        struct stat status {};
         keeps_first = os::status(fd, status) >= 0 && status.st_size >= static_cast<off_t>(kSlotBytes);
         os::close(fd);
     } else {
@@ -466,7 +470,7 @@ void TraceFile::leave(const void* fault) noexcept
 
 bool TraceFile::is_cut(int fd) const noexcept
 {
-    struct stat status{};
+    struct stat status {};
     if (os::status(fd, status) >= 0 && static_cast<uint64_t>(status.st_size) < uint64_t{ring_.slots()} * kSlotBytes)
         return true;
     // Cut to nothing between this look and the calls that made it longer.
@@ -477,7 +481,7 @@ int TraceFile::open_again() const noexcept
 {
     const int fd = os::open(path_.c_str(), O_RDWR | O_NOFOLLOW);
     if (fd < 0) return fd;
-    struct stat status{};
+    struct stat status {};
     if (os::status(fd, status) < 0 || status.st_dev != device_ || status.st_ino != inode_) {
         os::close(fd);
         return -ESTALE; // somebody moved the trace and put another file in its place

@@ -139,6 +139,45 @@ class Ring(AccountTest):
         self.assert_left(report, "make_block", 0, 0)
         self.assert_sound(report)
 
+    def crowd(self, threads, rounds, pairs, env=None):
+        """A wrapped ring of 8 MiB, exact to the account of so many threads that all live at once."""
+        folder = self.new_folder("crowd")
+        process = subprocess.Popen([self.host("crowd"), str(threads), str(rounds), str(pairs)], cwd=folder,
+                                   env=self.environment(self.traced_environment(
+                                       {"LEAK_RING": "8M", "LEAK_OUT": "trace.zst", **(env or {})})))
+        trace = folder / "trace.zst"
+        deadline = time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+            if trace.exists():
+                self.assertLessEqual(trace.stat().st_size, RING)
+        if process.poll() is None:
+            process.kill()
+        self.assertEqual(process.wait(), 0)
+        self.check_trace_file(trace)
+        self.assertLessEqual(trace.stat().st_size, RING)
+        blocks, bytes, allocations = map(int, (folder / "truth").read_text().split())
+        report = self.report(trace)
+        self.assertIsNotNone(report.trace["folded_ns"])
+        self.assert_nothing_missing(report)
+        self.assertEqual(report.summary["threads"], threads + 1)
+        self.assert_left(report, "leak", blocks, bytes, "malloc")
+        self.assert_left(report, "allocate", 0, 0)
+        self.assert_left(report, "make_for_neighbour", 0, 0)
+        self.assertGreaterEqual(report.summary["allocations"], allocations)
+        self.assertLess(report.summary["allocations"], allocations + 10 * threads)  # the C library's own
+        return report
+
+    def test_a_thousand_threads_at_once(self):
+        """Each has a buffer of its own: buffers become smaller."""
+        for threads, pairs, env in ((1000, 100, {}), (1500, 60, {}), (1000, 100, {"LEAK_WRITER": "inline"})):
+            with self.subTest(threads=threads, env=env):
+                self.crowd(threads, 5, pairs, env)
+
+    def test_more_threads_at_once_than_the_ring_has_room_for_buffers(self):
+        """What is left of the buffers goes from thread to thread. With stacks as deep as can be these are fewer."""
+        self.crowd(700, 3, 60, {"LEAK_DEPTH": "1024"})
+
     def test_what_is_live_has_no_room(self):
         released = 1000
         run = self.run_traced([self.host("ring_leak"), "1200000", str(released)], env={"LEAK_RING": "8M"}, timeout=300)
