@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -27,6 +28,17 @@ def stacks_of(report):
 
 def unfreed_of(report):
     return sorted((site.blocks, site.bytes, site.frames) for site in report.sites)
+
+
+def resident(pid, what):
+    """A line of /proc/PID/status in bytes; 0 when the process is gone."""
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(what + ":"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    return 0
 
 
 class Ring(AccountTest):
@@ -177,6 +189,38 @@ class Ring(AccountTest):
     def test_more_threads_at_once_than_the_ring_has_room_for_buffers(self):
         """What is left of the buffers goes from thread to thread. With stacks as deep as can be these are fewer."""
         self.crowd(700, 3, 60, {"LEAK_DEPTH": "1024"})
+
+    def keep(self, blocks, changes, env):
+        """The most anonymous memory of the host "keeper" while it runs."""
+        folder = self.new_folder("keeper")
+        process = subprocess.Popen([self.host("keeper"), str(blocks), str(changes)], cwd=folder,
+                                   env=self.environment(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        most = 0
+        os.set_blocking(process.stdout.fileno(), False)
+        while process.poll() is None and not process.stdout.read():
+            most = max(most, resident(process.pid, "RssAnon"))
+            time.sleep(0.002)
+        process.communicate()
+        self.assertEqual(process.returncode, 0)
+        return most, folder
+
+    def test_memory_of_what_is_carried(self):
+        """At most 48 bytes a carried block and 16 MiB, at any moment.
+
+        The program has one thread and does the same with and without us, so the difference of its anonymous memory is
+        what we have mapped for ourselves. The trace's pages (RssFile, RssShmem) are no part of it: they are the file's,
+        bounded by it, and the kernel takes them back when it likes."""
+        blocks = 600_000
+        untraced, _ = self.keep(blocks, 10, {})
+        traced, folder = self.keep(blocks, 4_000_000, self.traced_environment(
+            {"LEAK_RING": "24M", "LEAK_OUT": "trace.zst"}))
+        report = self.report(folder / "trace.zst")
+        self.assert_nothing_missing(report)
+        self.assertEqual(report.trace["unlisted"]["blocks"], 0)
+        self.assertIsNotNone(report.trace["folded_ns"])
+        self.assert_left(report, "allocate", blocks, report.left("allocate")[1])
+        self.assertLessEqual(traced - untraced, 48 * blocks + (16 << 20),
+                             f"{untraced >> 10} KiB untraced, {traced >> 10} KiB traced")
 
     def test_what_is_live_has_no_room(self):
         released = 1000
