@@ -252,10 +252,11 @@ RawBuffer* Tracer::take_buffer(uint32_t level, bool is_first) noexcept
             return buffer;
         }
         if (state() == State::failed || must_drop()) return nullptr;
-        if (pool.full_count() == 0 || !has_enough_buffers()) {
+        if (may_grow && (pool.full_count() == 0 || !has_enough_buffers())) {
             const Locked locked(pool_growth_lock_);
             if (RawBuffer* buffer = take_free_buffer(is_first, may_grow)) return buffer; // somebody else was quicker
-            if (may_grow = add_buffers(); may_grow) continue;
+            may_grow = add_buffers();
+            continue;
         }
         if (!is_buffer_coming(level, idle_waits_left > 0)) {
             // All are in the hands of threads that don't come back with them, or have ended.
@@ -267,6 +268,7 @@ RawBuffer* Tracer::take_buffer(uint32_t level, bool is_first) noexcept
         }
         if (drains.try_one()) continue;
         pool.wait_for_free(seen);
+        may_grow = true; // a fold may have made room
         if (pool.free_events() == seen && idle_waits_left > 0) --idle_waits_left;
     }
 }

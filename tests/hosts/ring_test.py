@@ -182,9 +182,14 @@ class Ring(AccountTest):
 
     def test_a_thousand_threads_at_once(self):
         """Each has a buffer of its own: buffers become smaller."""
-        for threads, pairs, env in ((1000, 100, {}), (1500, 60, {}), (1000, 100, {"LEAK_WRITER": "inline"})):
-            with self.subTest(threads=threads, env=env):
-                self.crowd(threads, 5, pairs, env)
+        self.crowd(1000, 4, 90)
+
+    def test_fifteen_hundred_threads_at_once(self):
+        """For these, large buffers are called back and cut."""
+        self.crowd(1500, 3, 70)
+
+    def test_many_threads_at_once_without_a_writer(self):
+        self.crowd(600, 4, 130, {"LEAK_WRITER": "inline"})
 
     def test_more_threads_at_once_than_the_ring_has_room_for_buffers(self):
         """What is left of the buffers goes from thread to thread. With stacks as deep as can be these are fewer."""
