@@ -24,7 +24,7 @@ uint32_t BufferPool::list_of(const RawBuffer& buffer) noexcept
 {
     // A little less than a power of two is one: the first buffer of a slot is shorter.
     constexpr uint32_t kLeast[kLarge] = {format::kRawBufferBytes * 3 / 4, format::kRawBufferBytes * 3 / 16,
-                                         format::kRawBufferBytes * 3 / 32};
+                                         format::kRawBufferBytes * 3 / 32, format::kRawBufferBytes * 3 / 64};
     uint32_t list = 0;
     while (list < kLarge && buffer.bytes < kLeast[list]) ++list;
     return list;

@@ -24,25 +24,27 @@ bool SlotRing::begin(uint64_t bytes, uint32_t depth) noexcept
 }
 
 // The last raw slots are cut into the smallest buffers, so that kManyThreads can have one each; in a small ring, which
-// has no room for so many, half of the slots, and the second one of all is among them, for threads that hardly begin.
+// has no room for so many, three of eight, and the second one of all is among them, for threads that hardly begin.
 uint32_t SlotRing::slots_of_smallest() const noexcept
 {
     constexpr uint32_t kManyThreads = 2000;
     const uint32_t many = kManyThreads * smallest_raw_bytes_ / format::kSlotBytes + 1;
-    return many < most_raw_slots() / 2 ? many : most_raw_slots() / 2;
+    const uint32_t most = most_raw_slots() * 3 / 8;
+    return many < most ? many : most;
 }
 
-// The other slots: a third each for large, middle and small buffers.
+// The other slots: a quarter each for buffers of 64, 16, 8 and 4 KiB.
 uint32_t SlotRing::raw_buffer_bytes() const noexcept
 {
-    constexpr uint32_t kSizes[] = {format::kRawBufferBytes, format::kRawBufferBytes / 4, format::kRawBufferBytes / 8};
+    constexpr uint32_t kSizes[] = {format::kRawBufferBytes, format::kRawBufferBytes / 4, format::kRawBufferBytes / 8,
+                                   format::kRawBufferBytes / 16};
     if (limit_ == 0) return format::kRawBufferBytes;
     uint32_t slots = count(SlotKind::raw_events);
     if (is_small() && slots >= 2 && slots-- == 2) return smallest_raw_bytes_;
     const uint32_t others = most_raw_slots() - slots_of_smallest();
-    uint32_t thirds = 0;
+    uint32_t quarters = 0;
     for (const uint32_t bytes : kSizes)
-        if (slots <= others * ++thirds / 3) return bytes;
+        if (slots <= others * ++quarters / 4 && bytes > smallest_raw_bytes_) return bytes;
     return smallest_raw_bytes_;
 }
 
