@@ -95,12 +95,16 @@ public:
         starts_end_ = 0;
     }
 
+    // By another thread: from some moment on the owner finds no room.
+    void recall() noexcept { std::atomic_ref(starts_end_).store(0, std::memory_order_relaxed); }
+
     // Whether there is a buffer and one more event with `push_count` pushed pc ids is sure to fit.
     [[nodiscard]] bool has_room(uint32_t push_count) const noexcept
     {
         // Where all is zero, because somebody has cut the file, the difference is a very large number.
         constexpr uint32_t kHeader = sizeof(RawBufferHeader);
-        return rows_end(buffer_->written) - kHeader + push_count * uint32_t{sizeof(uint32_t)} < starts_end_;
+        return rows_end(buffer_->written) - kHeader + push_count * uint32_t{sizeof(uint32_t)} <
+               std::atomic_ref(const_cast<uint32_t&>(starts_end_)).load(std::memory_order_relaxed);
     }
 
     // Needs has_room(event.stack.push_count). Stamps of a stream never fall: an earlier one is raised to the last.
@@ -155,7 +159,13 @@ public:
     static constexpr uint32_t kIdsAtOnce = 4;
     // Not used, so that a slot has room for the chunks of as many buffers as another one has, when they are stored as
     // they are.
-    static constexpr uint32_t kSpareBytes = 40;
+    static constexpr uint32_t kSpareBytes = 64;
+
+    // The smallest buffer that is sure to hold an event with a stack of `depth` frames.
+    [[nodiscard]] static constexpr uint32_t least_bytes(uint32_t depth) noexcept
+    {
+        return sizeof(RawBufferHeader) + kWideRowBytes + kWrittenOver + kSpareBytes + depth * uint32_t{sizeof(uint32_t)};
+    }
 
 private:
     template <typename T> [[nodiscard]] static std::byte* put(std::byte* at, T value) noexcept

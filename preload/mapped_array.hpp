@@ -71,6 +71,13 @@ public:
         data_[at] = value;
     }
 
+    // Gives the pages of the items from `first` on, as far as they lie before `end`, back to the kernel: they are zero
+    // bytes then. first: at the start of a page.
+    void give_back(size_t first, size_t end) noexcept
+    {
+        os::advise(data_ + first, (end - first) * sizeof(T) / kPageBytes * kPageBytes, MADV_DONTNEED);
+    }
+
     bool reserve(size_t size) noexcept
     {
         if (size * sizeof(T) <= mapped_bytes_) return true;

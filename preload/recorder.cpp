@@ -157,11 +157,17 @@ void note_threads(ThreadState& state) noexcept
         stream.leave_buffer();
         g_tracer.pool.give_full(*handed_over);
         g_tracer.writer.wake();
-        note_threads(state);
+        // However small the buffers are.
+        state.unnoted_bytes += handed_over->bytes;
+        if (state.unnoted_bytes >= format::kRawBufferBytes / 2) {
+            state.unnoted_bytes = 0;
+            note_threads(state);
+        }
     }
     if (level == 0) g_tracer.sampler.pass_by();
-    RawBuffer* buffer = g_tracer.take_buffer();
+    RawBuffer* buffer = g_tracer.take_buffer(level, stream.next_sequence == 0);
     if (buffer == nullptr || !buffer->is_whole()) {
+        if (buffer != nullptr) g_tracer.pool.settle();
         g_tracer.count_lost(g_tracer.loss_without_buffer());
         return false;
     }
@@ -197,6 +203,7 @@ void append_to_next_buffer(ThreadState& state, uint32_t level, format::EventFiel
     else
         stream.walk.forget();
     stream.rows.append(event);
+    g_tracer.keep_or_pass_on(stream);
 }
 
 // The thread's state with a private stack for `level`, made now if need be; nullptr: no memory, or not at this moment.

@@ -8,11 +8,14 @@ namespace leak::preload {
 
 using format::SlotKind;
 
-bool SlotRing::begin(uint64_t bytes) noexcept
+bool SlotRing::begin(uint64_t bytes, uint32_t depth) noexcept
 {
     limit_ = static_cast<uint32_t>(bytes / format::kSlotBytes);
     slots_ = free_ = 0;
     reserve_ = 2;
+    // The first buffer of a slot is shorter by the slot's header.
+    smallest_raw_bytes_ =
+        static_cast<uint32_t>(format::align8(sizeof(format::SlotHeader) + format::RowWriter::least_bytes(depth)));
     for (uint32_t& count : counts_) count = 0;
     if (limit_ == 0) return true;
     capacity_ = limit_;
@@ -20,16 +23,43 @@ bool SlotRing::begin(uint64_t bytes) noexcept
     return uses_ != nullptr;
 }
 
+// The last raw slots are cut into the smallest buffers, so that kManyThreads can have one each; in a small ring, which
+// has no room for so many, three of eight, and the second one of all is among them, for threads that hardly begin.
+uint32_t SlotRing::slots_of_smallest() const noexcept
+{
+    constexpr uint32_t kManyThreads = 2000;
+    const uint32_t many = kManyThreads * smallest_raw_bytes_ / format::kSlotBytes + 1;
+    const uint32_t most = most_raw_slots() * 3 / 8;
+    return many < most ? many : most;
+}
+
+// The other slots: a quarter each for buffers of 64, 16, 8 and 4 KiB.
 uint32_t SlotRing::raw_buffer_bytes() const noexcept
 {
-    // The smallest holds an event with the deepest stack.
-    constexpr uint32_t kSmall = format::kRawBufferBytes / 4;
-    constexpr uint32_t kSmallest = format::kRawBufferBytes / 8;
-    static_assert(sizeof(format::RawBufferHeader) + format::kWideRowBytes + format::kMaxStackDepth * sizeof(uint32_t) <
-                  kSmallest - 512);
-    const uint32_t slots = count(SlotKind::raw_events);
-    if (limit_ == 0 || slots <= limit_ / 16) return format::kRawBufferBytes;
-    return slots <= limit_ / 8 ? kSmall : kSmallest;
+    constexpr uint32_t kSizes[] = {format::kRawBufferBytes, format::kRawBufferBytes / 4, format::kRawBufferBytes / 8,
+                                   format::kRawBufferBytes / 16};
+    if (limit_ == 0) return format::kRawBufferBytes;
+    uint32_t slots = count(SlotKind::raw_events);
+    if (is_small() && slots >= 2 && slots-- == 2) return smallest_raw_bytes_;
+    const uint32_t others = most_raw_slots() - slots_of_smallest();
+    uint32_t quarters = 0;
+    for (const uint32_t bytes : kSizes)
+        if (slots <= others * ++quarters / 4 && bytes > smallest_raw_bytes_) return bytes;
+    return smallest_raw_bytes_;
+}
+
+bool SlotRing::has_large_raw_slots() noexcept
+{
+    if (limit_ == 0) return false;
+    const Locked locked(lock_);
+    return count(SlotKind::raw_events) >= most_raw_slots() - slots_of_smallest() + (is_small() ? 1 : 0);
+}
+
+bool SlotRing::has_all_raw_slots() noexcept
+{
+    if (limit_ == 0) return false;
+    const Locked locked(lock_);
+    return count(SlotKind::raw_events) >= most_raw_slots();
 }
 
 uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept
@@ -37,8 +67,7 @@ uint32_t SlotRing::take(SlotKind kind, uint64_t sequence) noexcept
     if (limit_ == 0) return slots_++;
     const Locked locked(lock_);
     const bool has_names = kind == SlotKind::pcs || kind == SlotKind::journal || kind == SlotKind::carried;
-    // Threads that have no buffer lose events; without room for chunks and the carried state all would.
-    if (kind == SlotKind::raw_events && count(kind) >= limit_ / 4) return kNone;
+    if (kind == SlotKind::raw_events && count(kind) >= most_raw_slots()) return kNone;
     const uint32_t kept = has_names || kind == SlotKind::start ? 0 : reserve_ + kForNames;
     if (available() <= kept) return kNone;
     uint32_t slot = slots_;

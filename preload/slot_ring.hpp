@@ -25,8 +25,8 @@ public:
     // Slots kept for pcs and the journal besides the reserve: without them what is recorded has no names.
     static constexpr uint32_t kForNames = 3;
 
-    // bytes: the bound; 0: none. False: no memory.
-    [[nodiscard]] bool begin(uint64_t bytes) noexcept;
+    // bytes: the bound; 0: none. depth: frames kept of a stack. False: no memory.
+    [[nodiscard]] bool begin(uint64_t bytes, uint32_t depth) noexcept;
 
     [[nodiscard]] bool is_bounded() const noexcept { return limit_ != 0; }
     [[nodiscard]] uint32_t limit() const noexcept { return limit_; }
@@ -38,6 +38,12 @@ public:
 
     // How large the buffers of the last raw slot should be: the more threads there are for the ring, the smaller.
     [[nodiscard]] uint32_t raw_buffer_bytes() const noexcept;
+    // The smallest that there are: an event with the deepest stack fits.
+    [[nodiscard]] uint32_t smallest_raw_buffer_bytes() const noexcept { return smallest_raw_bytes_; }
+    // The next raw slot is cut into the smallest buffers, or there is none.
+    [[nodiscard]] bool has_large_raw_slots() noexcept;
+    // The ring spends no more slots on raw buffers.
+    [[nodiscard]] bool has_all_raw_slots() noexcept;
 
     // Slots kept for the next carried state, and what has to go on in any case.
     void set_reserve(uint32_t slots) noexcept { reserve_ = slots; }
@@ -65,6 +71,13 @@ public:
     void reset() noexcept;
 
 private:
+    // Of raw buffers. Threads that have none wait for each other; without room for chunks and the carried state nothing
+    // could be recorded.
+    [[nodiscard]] uint32_t most_raw_slots() const noexcept { return limit_ / 4; }
+    [[nodiscard]] uint32_t slots_of_smallest() const noexcept;
+    // Less than 64 MiB.
+    [[nodiscard]] bool is_small() const noexcept { return limit_ < 256; }
+
     Lock lock_;
     Use* uses_ = nullptr;
     uint32_t capacity_ = 0; // of uses_
@@ -72,6 +85,7 @@ private:
     uint32_t slots_ = 0;
     uint32_t free_ = 0;
     uint32_t reserve_ = 0;
+    uint32_t smallest_raw_bytes_ = 0;
     uint32_t counts_[format::kSlotKindCount] = {};
 };
 

@@ -70,6 +70,7 @@ void ThreadRegistry::enlist(ThreadState& state) noexcept
 
 void ThreadRegistry::reclaim() noexcept
 {
+    if (ending_count_.load(std::memory_order_relaxed) == 0) return;
     const uint32_t process = g_tracer.process();
     const uint32_t self = os::tid();
     for (ThreadState** at = &first_; *at != nullptr;) {
@@ -83,6 +84,7 @@ void ThreadRegistry::reclaim() noexcept
         }
         *at = state.next;
         --count_;
+        ending_count_.fetch_sub(1, std::memory_order_relaxed);
         events_of_gone_threads_ += state.event_count();
         write_thread(format::RecordType::thread_ended, state);
         for (Stream& stream : state.streams)
@@ -90,6 +92,15 @@ void ThreadRegistry::reclaim() noexcept
         g_tracer.writer.wake();
         release(state);
     }
+}
+
+void ThreadRegistry::recall_buffers(uint32_t bytes) noexcept
+{
+    for (ThreadState* state = first_; state != nullptr; state = state->next)
+        for (Stream& stream : state->streams)
+            if (const RawBuffer* buffer = std::atomic_ref(stream.buffer).load(std::memory_order_acquire);
+                buffer != nullptr && buffer->bytes >= bytes)
+                stream.rows.recall();
 }
 
 uint64_t ThreadRegistry::event_count() const noexcept
@@ -114,6 +125,7 @@ void ThreadRegistry::reset() noexcept
     }
     first_ = nullptr;
     count_ = 0;
+    ending_count_.store(0, std::memory_order_relaxed);
     next_index_ = 0;
     events_of_gone_threads_ = 0;
 }

@@ -43,6 +43,7 @@ struct ThreadState {
     uint32_t tid;
     std::atomic<bool> ending; // pthread keys of the thread are being destroyed
     char name[16];            // as the journal has it
+    uint64_t unnoted_bytes;   // of buffers, handed over since threads were looked at
     Stream streams[kLevels];
 
     [[nodiscard]] uint64_t event_count() const noexcept;
@@ -56,10 +57,19 @@ public:
     // Makes the state known and writes the thread to the journal; takes the states of threads that are gone away.
     void enlist(ThreadState& state) noexcept;
 
+    // The thread's last destructors run.
+    void note_ending(ThreadState& state) noexcept
+    {
+        ending_count_.fetch_add(1, std::memory_order_relaxed);
+        state.ending.store(true, std::memory_order_release);
+    }
     // Under the state lock.
     void reclaim() noexcept;
     [[nodiscard]] uint64_t event_count() const noexcept;
     [[nodiscard]] uint32_t count() const noexcept { return count_; }
+
+    // Has streams hand over their buffers of at least so many bytes at their next event. Under the state lock.
+    void recall_buffers(uint32_t bytes) noexcept;
 
     // In a forked child: forgets and frees all states.
     void reset() noexcept;
@@ -69,6 +79,7 @@ private:
 
     ThreadState* first_ = nullptr;
     uint32_t count_ = 0;
+    std::atomic<uint32_t> ending_count_{0}; // or more
     uint32_t next_index_ = 0;
     uint64_t events_of_gone_threads_ = 0;
 };

@@ -44,9 +44,12 @@ void put_journal_frame(std::byte* at, uint64_t bytes,
     publish_frame(at, header);
 }
 
+// The last buffer has what is left over, too. The first frame comes last: it makes all of them visible.
 void lay_out_raw(std::byte* slot, uint32_t buffer_bytes) noexcept
 {
-    for (uint32_t at = buffer_bytes; at < kSlotBytes; at += buffer_bytes) put_raw_frame(slot + at, buffer_bytes);
+    const uint32_t last = (kSlotBytes / buffer_bytes - 1) * buffer_bytes;
+    put_raw_frame(slot + last, kSlotBytes - last);
+    for (uint32_t at = buffer_bytes; at < last; at += buffer_bytes) put_raw_frame(slot + at, buffer_bytes);
     put_raw_frame(slot + sizeof(format::SlotHeader), buffer_bytes - sizeof(format::SlotHeader));
 }
 
@@ -132,7 +135,8 @@ bool TraceFile::create(const Settings& settings, const Clock& clock) noexcept
         if (auto* place = static_cast<std::byte*>(os::map_memory(kSlotBytes)); place != nullptr) keep_or_unmap(place);
     if (mapped_ == nullptr) mapped_ = static_cast<std::atomic<uint64_t>*>(map_own(kMostMapped * sizeof *mapped_));
     Slot first;
-    if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd))) first = take_slot(fd, SlotKind::start, os::tid());
+    if (mapped_ != nullptr && ring_.begin(ring_bytes(settings, fd), settings.depth))
+        first = take_slot(fd, SlotKind::start, os::tid());
     std::byte* const slot = first.at;
     os::close(fd);
     if (slot == nullptr) {

@@ -123,7 +123,7 @@ void Tracer::initialise() noexcept
     }
     control_->is_ours.store(true, std::memory_order_relaxed);
     has_ending_key_ = pthread_key_create(&ending_key_, [](void* state) {
-                          static_cast<ThreadState*>(state)->ending.store(true, std::memory_order_release);
+                          g_tracer.threads.note_ending(*static_cast<ThreadState*>(state));
                       }) == 0;
     Path executable;
     executable_path(executable);
@@ -222,32 +222,89 @@ bool Tracer::add_pcs_slot() noexcept
     return true;
 }
 
-// A buffer to fill for every thread, and one for every other to be compressed meanwhile.
+// A buffer to fill for every thread, one for every other to be compressed meanwhile, and some for what threads fill
+// while the writer waits for a processor, or folds.
 bool Tracer::has_enough_buffers() const noexcept
 {
-    return pool.count() >= threads.count() + threads.count() / 2 + 15;
+    constexpr uint32_t kForLateWriter = 15;
+    return pool.large_count() >= threads.count() + threads.count() / 2 + kForLateWriter;
 }
 
-RawBuffer* Tracer::take_buffer() noexcept
+// A small one is for a stream's first events, of which nobody knows yet whether there will be many, and for threads
+// that are more than the large ones.
+RawBuffer* Tracer::take_free_buffer(bool is_first, bool may_grow) noexcept
+{
+    if (is_first || settings.drops_overflow) return is_first ? pool.take_smallest() : pool.take_largest();
+    if (RawBuffer* buffer = pool.take_large()) return buffer;
+    const bool may_get_large = may_grow && !file.ring().has_large_raw_slots() && !has_enough_buffers();
+    if (may_get_large || (pool.large_count() >= threads.count() && pool.waiting_count() != 0)) return nullptr;
+    return pool.take_smallest();
+}
+
+RawBuffer* Tracer::take_buffer(uint32_t level, bool is_first) noexcept
 {
     announce_limit();
-    for (;;) {
+    uint32_t idle_waits_left = 50; // of a tenth of a second
+    bool may_grow = true;
+    for (bool has_reclaimed = false;;) {
         if (is_adrift()) return nullptr;
         const uint32_t seen = pool.free_events();
-        if (RawBuffer* buffer = pool.take_free()) {
+        if (RawBuffer* buffer = take_free_buffer(is_first, may_grow)) {
             if (settings.drops_overflow && !pool.has_free()) want_buffers();
             return buffer;
         }
         if (state() == State::failed || must_drop()) return nullptr;
-        if (pool.full_count() == 0 || !has_enough_buffers()) {
+        if (may_grow && (pool.full_count() == 0 || !has_enough_buffers())) {
             const Locked locked(pool_growth_lock_);
-            if (RawBuffer* buffer = pool.take_free()) return buffer; // somebody else was quicker
-            if (add_buffers()) continue;
-            // The ring is full. All buffers may be in the hands of threads that don't come back with them.
-            if (pool.waiting_count() == 0) return nullptr;
+            if (RawBuffer* buffer = take_free_buffer(is_first, may_grow)) return buffer; // somebody else was quicker
+            may_grow = add_buffers();
+            continue;
         }
-        if (!drains.try_one()) pool.wait_for_free(seen);
+        if (!is_buffer_coming(level, idle_waits_left > 0)) {
+            // All are in the hands of threads that don't come back with them, or have ended.
+            if (has_reclaimed) return nullptr;
+            has_reclaimed = true;
+            const Locked locked(state_lock);
+            threads.reclaim();
+            continue;
+        }
+        if (drains.try_one()) continue;
+        pool.wait_for_free(seen);
+        may_grow = true; // a fold may have made room
+        if (pool.free_events() == seen && idle_waits_left > 0) --idle_waits_left;
     }
+}
+
+// In the order in which buffers go round, so that none is overlooked. A signal handler does not wait for what other
+// threads have just taken: they may have been interrupted by one that waits, too.
+bool Tracer::is_buffer_coming(uint32_t level, bool may_wait) const noexcept
+{
+    if (pool.waiting_count() != 0 || pool.has_free()) return true;
+    return level == 0 && may_wait && (pool.just_taken_count() != 0 || folder.is_folding());
+}
+
+void Tracer::keep_or_pass_on(Stream& stream) noexcept
+{
+    if (pool.is_short() && file.ring().has_all_raw_slots()) {
+        RawBuffer* const passed_on = stream.buffer;
+        stream.leave_buffer();
+        pool.give_full(*passed_on);
+        writer.wake();
+        // Now and then, as threads become more.
+        constexpr uint32_t kPeriod = 1024;
+        if (passed_on_.fetch_add(1, std::memory_order_relaxed) % kPeriod == 0) cut_large_buffers();
+    }
+    pool.settle();
+}
+
+void Tracer::cut_large_buffers() noexcept
+{
+    constexpr uint32_t kBesides = 100; // that are full, or go round
+    const uint32_t bytes = file.ring().smallest_raw_buffer_bytes();
+    if (!state_lock.try_lock()) return;
+    pool.cut_into(bytes, threads.count() + kBesides);
+    threads.recall_buffers(2 * bytes);
+    state_lock.unlock();
 }
 
 // Without a writer somebody has to compress, whatever was asked for.
@@ -279,6 +336,7 @@ void Tracer::add_wanted_buffers() noexcept
 
 bool Tracer::add_buffers() noexcept
 {
+    if (file.ring().has_all_raw_slots()) return false;
     const Slot slot = new_slot(format::SlotKind::raw_events);
     if (!slot) return false;
     if (pool.adopt(slot.at + sizeof(format::SlotHeader), slot.at + format::kSlotBytes)) return true;
@@ -301,8 +359,8 @@ Slot Tracer::new_slot(format::SlotKind kind) noexcept
 Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
     Slot slot = file.add_slot(kind, owner_tid, fd);
-    if (!slot && file.is_full() && kind != format::SlotKind::raw_events && folder.fold())
-        slot = file.add_slot(kind, owner_tid, fd);
+    const bool may_fold = kind != format::SlotKind::raw_events || !file.ring().has_all_raw_slots();
+    if (!slot && file.is_full() && may_fold && folder.fold()) slot = file.add_slot(kind, owner_tid, fd);
     // Before tracing ends for want of room, the last snapshot does.
     const bool is_needed = kind != format::SlotKind::samples && kind != format::SlotKind::snapshot &&
                            kind != format::SlotKind::raw_events && !folder.is_folding();

@@ -104,9 +104,13 @@ public:
     // A dlclose() is under way: what is known of code may be wrong.
     [[nodiscard]] bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed) != 0; }
     [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
-    // An empty raw buffer for the calling thread, waiting or compressing if there is none; nullptr: tracing has failed,
-    // all buffers that the ring has room for are in the hands of threads, or must_drop().
-    [[nodiscard]] RawBuffer* take_buffer() noexcept;
+    // An empty raw buffer for a stream of the calling thread, waiting or compressing if there is none; nullptr: tracing
+    // has failed, all buffers that the ring has room for are in the hands of threads, or must_drop(). A stream's first
+    // buffer is a small one: nobody knows yet whether it will be filled.
+    [[nodiscard]] RawBuffer* take_buffer(uint32_t level, bool is_first) noexcept;
+    // The stream has a row in the buffer that was taken for it. Where threads keep nearly all buffers that the ring has
+    // room for, the buffer is handed over at once, so that any number of threads can record, if slowly.
+    void keep_or_pass_on(Stream& stream) noexcept;
     // LEAK_OVERFLOW=drop, and there is no buffer for a thread that needs one: the writer is told, and nobody waits.
     [[nodiscard]] bool must_drop() noexcept;
     // What the thread that take_buffer() gave none has to say.
@@ -179,6 +183,9 @@ private:
     [[nodiscard]] bool add_pcs_slot() noexcept;
     [[nodiscard]] bool add_buffers() noexcept;
     [[nodiscard]] bool has_enough_buffers() const noexcept;
+    [[nodiscard]] RawBuffer* take_free_buffer(bool is_first, bool may_grow) noexcept;
+    void cut_large_buffers() noexcept;
+    [[nodiscard]] bool is_buffer_coming(uint32_t level, bool may_wait) const noexcept;
     void want_buffers() noexcept;
     void become_child(uint64_t fork_stamp) noexcept;
     void leave_parent(uint64_t fork_stamp) noexcept;
@@ -222,6 +229,7 @@ private:
     std::atomic<uint32_t> toggles_{0};        // signals to switch recording over that were not carried out yet
     Lock pool_growth_lock_;                   // adds raw buffers: one slot at a time
     std::atomic<bool> buffers_wanted_{false}; // by threads that don't wait for them
+    std::atomic<uint32_t> passed_on_{0};      // buffers after their first event
     Lock growth_lock_;                        // extends the file where there is no writer
     std::atomic<uint64_t> lost_early_{0};     // events lost before there was a file to count them in
     std::string_view failure_;

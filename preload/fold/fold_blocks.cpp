@@ -16,8 +16,16 @@ bool FoldBlocks::grow() noexcept
         return false;
     }
     larger.most_ = places <= kRoomy ? places / 4 : places / 8 * 7;
-    for (const FoldBlock& block : places_)
-        if (block.kind != 0) larger.places_[larger.place_of(block.address)] = block;
+    // The order of places is that of hashes in both, so the new pages are touched as the old ones are left, and there
+    // is never much more than one table in memory.
+    constexpr size_t kAtOnce = (size_t{1} << 20) / sizeof(FoldBlock);
+    for (size_t from = 0; from < had; from += kAtOnce) {
+        const size_t end = had - from < kAtOnce ? had : from + kAtOnce;
+        for (size_t place = from; place < end; ++place)
+            if (const FoldBlock& block = places_[place]; block.kind != 0)
+                larger.places_[larger.place_of(block.address)] = block;
+        places_.give_back(from, end);
+    }
     places_ = std::move(larger.places_);
     most_ = larger.most_;
     return true;

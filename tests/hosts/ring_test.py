@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -27,6 +28,17 @@ def stacks_of(report):
 
 def unfreed_of(report):
     return sorted((site.blocks, site.bytes, site.frames) for site in report.sites)
+
+
+def resident(pid, what):
+    """A line of /proc/PID/status in bytes; 0 when the process is gone."""
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(what + ":"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    return 0
 
 
 class Ring(AccountTest):
@@ -142,6 +154,82 @@ class Ring(AccountTest):
         self.assertIsNotNone(report.trace["folded_ns"])
         self.assert_left(report, "make_block", 0, 0)
         self.assert_sound(report)
+
+    def crowd(self, threads, rounds, pairs, env=None):
+        """A wrapped ring of 8 MiB, exact to the account of so many threads that all live at once."""
+        folder = self.new_folder("crowd")
+        process = subprocess.Popen([self.host("crowd"), str(threads), str(rounds), str(pairs)], cwd=folder,
+                                   env=self.environment(self.traced_environment(
+                                       {"LEAK_RING": "8M", "LEAK_OUT": "trace.zst", **(env or {})})))
+        trace = folder / "trace.zst"
+        deadline = time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+            if trace.exists():
+                self.assertLessEqual(trace.stat().st_size, RING)
+        if process.poll() is None:
+            process.kill()
+        self.assertEqual(process.wait(), 0)
+        self.check_trace_file(trace)
+        self.assertLessEqual(trace.stat().st_size, RING)
+        blocks, bytes, allocations = map(int, (folder / "truth").read_text().split())
+        report = self.report(trace)
+        self.assertIsNotNone(report.trace["folded_ns"])
+        self.assert_nothing_missing(report)
+        self.assertEqual(report.summary["threads"], threads + 1)
+        self.assert_left(report, "leak", blocks, bytes, "malloc")
+        self.assert_left(report, "allocate", 0, 0)
+        self.assert_left(report, "make_for_neighbour", 0, 0)
+        self.assertGreaterEqual(report.summary["allocations"], allocations)
+        self.assertLess(report.summary["allocations"], allocations + 10 * threads)  # the C library's own
+        return report
+
+    def test_a_thousand_threads_at_once(self):
+        """Each has a buffer of its own: buffers become smaller."""
+        self.crowd(1000, 4, 90)
+
+    def test_fifteen_hundred_threads_at_once(self):
+        """For these, large buffers are called back and cut."""
+        self.crowd(1500, 3, 70)
+
+    def test_many_threads_at_once_without_a_writer(self):
+        self.crowd(600, 4, 130, {"LEAK_WRITER": "inline"})
+
+    def test_more_threads_at_once_than_the_ring_has_room_for_buffers(self):
+        """What is left of the buffers goes from thread to thread. With stacks as deep as can be these are fewer."""
+        self.crowd(700, 3, 60, {"LEAK_DEPTH": "1024"})
+
+    def keep(self, blocks, changes, env):
+        """The most anonymous memory of the host "keeper" while it runs."""
+        folder = self.new_folder("keeper")
+        process = subprocess.Popen([self.host("keeper"), str(blocks), str(changes)], cwd=folder,
+                                   env=self.environment(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        most = 0
+        os.set_blocking(process.stdout.fileno(), False)
+        while process.poll() is None and not process.stdout.read():
+            most = max(most, resident(process.pid, "RssAnon"))
+            time.sleep(0.002)
+        process.communicate()
+        self.assertEqual(process.returncode, 0)
+        return most, folder
+
+    def test_memory_of_what_is_carried(self):
+        """At most 48 bytes a carried block and 16 MiB, at any moment.
+
+        The program has one thread and does the same with and without us, so the difference of its anonymous memory is
+        what we have mapped for ourselves. The trace's pages (RssFile, RssShmem) are no part of it: they are the file's,
+        bounded by it, and the kernel takes them back when it likes."""
+        blocks = 600_000
+        untraced, _ = self.keep(blocks, 10, {})
+        traced, folder = self.keep(blocks, 4_000_000, self.traced_environment(
+            {"LEAK_RING": "24M", "LEAK_OUT": "trace.zst"}))
+        report = self.report(folder / "trace.zst")
+        self.assert_nothing_missing(report)
+        self.assertEqual(report.trace["unlisted"]["blocks"], 0)
+        self.assertIsNotNone(report.trace["folded_ns"])
+        self.assert_left(report, "allocate", blocks, report.left("allocate")[1])
+        self.assertLessEqual(traced - untraced, 48 * blocks + (16 << 20),
+                             f"{untraced >> 10} KiB untraced, {traced >> 10} KiB traced")
 
     def test_what_is_live_has_no_room(self):
         released = 1000

@@ -170,6 +170,31 @@ TEST_CASE("a writer that has left its buffer has no room")
     CHECK_FALSE(buffer.writer.has_room(0));
 }
 
+TEST_CASE("the smallest buffer holds an event with the deepest stack")
+{
+    for (const uint32_t depth : {1u, 2u, 255u, 256u, 1023u, kMaxStackDepth}) {
+        const auto bytes = static_cast<uint32_t>(align8(RowWriter::least_bytes(depth)));
+        RowBuffer buffer(0, bytes);
+        CHECK(buffer.writer.has_room(depth));
+        CHECK_FALSE(buffer.writer.has_room(depth + 2));
+        OwnedEvent event;
+        event.fields = {.kind = EventKind::malloc_, .address = UINT64_MAX, .size = UINT64_MAX, .extra = 63};
+        event.push(std::vector<uint32_t>(depth, UINT32_MAX));
+        buffer.writer.append(event.fields);
+        CHECK(buffer.count() == 1);
+        CHECK(rows_end(buffer.header().written) <= bytes);
+    }
+}
+
+TEST_CASE("a writer whose buffer was called back has no room until it begins another")
+{
+    RowBuffer buffer;
+    buffer.writer.recall();
+    CHECK_FALSE(buffer.writer.has_room(0));
+    buffer.writer.begin(buffer.header(), 0, 0, 0, 0);
+    CHECK(buffer.writer.has_room(0));
+}
+
 TEST_CASE("rows that are cut anywhere give an error and never more events than there are")
 {
     std::mt19937_64 random(9);
