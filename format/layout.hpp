@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 4;
+inline constexpr uint16_t kVersionMinor = 5;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
@@ -39,10 +39,17 @@ enum class FrameKind : uint16_t {
     events = 4,
     pcs = 5,
     journal = 6,
-    carried = 7,
+    carried_before_3_5 = 7, // readers of before 3.5 would take for new what is left of threads that were forgotten
     samples = 8,
     snapshot = 9,
+    carried = 11,
 };
+
+// Whose frames begin with a PartHeader.
+[[nodiscard]] constexpr bool has_part_header(FrameKind kind) noexcept
+{
+    return kind == FrameKind::carried || kind == FrameKind::carried_before_3_5 || kind == FrameKind::snapshot;
+}
 
 // A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
 inline constexpr uint16_t kIgnorable = 1;

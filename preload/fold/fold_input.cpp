@@ -216,7 +216,8 @@ void FoldInput::copy_raw_buffers() noexcept
         if (!copies_.resize(at + format::align8(bytes))) return;
         std::memcpy(copies_.begin() + at, &from + 1, bytes);
         std::atomic_thread_fence(std::memory_order_acquire);
-        if (std::atomic_ref(const_cast<uint32_t&>(from.generation)).load(std::memory_order_relaxed) != generation) {
+        if (std::atomic_ref(const_cast<uint32_t&>(from.generation)).load(std::memory_order_relaxed) != generation ||
+            state_.has_forgotten(thread)) {
             static_cast<void>(copies_.resize(at));
             continue;
         }
@@ -241,7 +242,7 @@ bool FoldInput::list_chunks() noexcept
             const uint64_t frame = format::frame_bytes(header.frame);
             if (header.frame.magic == format::kFrameMagic && header.frame.kind == format::FrameKind::events) {
                 if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) return false;
-                if (header.base_stamp <= last_stamp_)
+                if (header.base_stamp <= last_stamp_ && !state_.has_forgotten(header.thread_index))
                     buffers_.push_back({state_.stream_of(header.thread_index, header.level), header.event_count,
                                         header.stream_sequence, header.base_stamp, uint64_t{i} * kSlotBytes + at,
                                         header.compressed_bytes, false});
