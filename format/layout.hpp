@@ -39,11 +39,18 @@ enum class FrameKind : uint16_t {
     events = 4,
     pcs = 5,
     journal = 6,
-    carried = 7,
+    carried_before_3_5 = 7, // readers of before 3.5 would take for new what is left of threads that were forgotten
     samples = 8,
     snapshot = 9,
     event_rows = 10,
+    carried = 11,
 };
+
+// Whose frames begin with a PartHeader.
+[[nodiscard]] constexpr bool has_part_header(FrameKind kind) noexcept
+{
+    return kind == FrameKind::carried || kind == FrameKind::carried_before_3_5 || kind == FrameKind::snapshot;
+}
 
 // A reader that does not know the kind of a frame or journal record skips it when this flag is set, else refuses.
 inline constexpr uint16_t kIgnorable = 1;

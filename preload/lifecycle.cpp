@@ -163,6 +163,7 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
     pool_growth_lock_.reset();
     growth_lock_.reset();
     pool.unlock();
+    threads.unlock();
     drains.unlock();
     file.ring().unlock();
     writer.reset();

@@ -29,6 +29,13 @@ void Stream::leave_buffer() noexcept
     std::atomic_ref(buffer).store(nullptr, std::memory_order_release);
 }
 
+uint64_t Stream::filled_buffers() const noexcept
+{
+    // One that was left by a siglongjmp() before its first event will have no chunk.
+    const bool is_empty = buffer != nullptr && format::row_count(buffer->header->written) == 0;
+    return next_sequence - (is_empty ? 1 : 0);
+}
+
 uint64_t Stream::event_count() const noexcept
 {
     // The buffer first: so that its events are never missed.
@@ -87,6 +94,7 @@ void ThreadRegistry::reclaim() noexcept
         ending_count_.fetch_sub(1, std::memory_order_relaxed);
         events_of_gone_threads_ += state.event_count();
         write_thread(format::RecordType::thread_ended, state);
+        note_end(state);
         for (Stream& stream : state.streams)
             if (stream.buffer != nullptr) g_tracer.pool.give_full(*stream.buffer);
         g_tracer.writer.wake();
@@ -101,6 +109,23 @@ void ThreadRegistry::recall_buffers(uint32_t bytes) noexcept
             if (const RawBuffer* buffer = std::atomic_ref(stream.buffer).load(std::memory_order_acquire);
                 buffer != nullptr && buffer->bytes >= bytes)
                 stream.rows.recall();
+}
+
+// Where there is no memory the fold keeps what it knows of the thread.
+void ThreadRegistry::note_end(const ThreadState& state) noexcept
+{
+    if (!g_tracer.file.ring().is_bounded()) return;
+    ThreadEnd end{state.index, {}};
+    for (uint32_t level = 0; level < kLevels; ++level) end.buffers[level] = state.streams[level].filled_buffers();
+    const Locked locked(ends_lock_);
+    ends_.push_back(end);
+}
+
+void ThreadRegistry::take_ends(MappedArray<ThreadEnd>& ends) noexcept
+{
+    ends.clear();
+    const Locked locked(ends_lock_);
+    ends = std::move(ends_);
 }
 
 uint64_t ThreadRegistry::event_count() const noexcept
@@ -128,6 +153,8 @@ void ThreadRegistry::reset() noexcept
     ending_count_.store(0, std::memory_order_relaxed);
     next_index_ = 0;
     events_of_gone_threads_ = 0;
+    // A thread that is not here may have been changing it: its memory is left alone.
+    new (&ends_) MappedArray<ThreadEnd>;
 }
 
 void refresh_name(ThreadState& state) noexcept

@@ -7,15 +7,14 @@
 
 #include "format/event_rows.hpp"
 #include "preload/buffer_pool.hpp"
+#include "preload/fold/thread_end.hpp"
+#include "preload/mapped_array.hpp"
 #include "preload/private_stack.hpp"
 #include "preload/stack_walk.hpp"
 
 #include <cstdint>
 
 namespace leak::preload {
-
-// Recording nests when a signal handler interrupts it and allocates itself; deeper than this is counted as lost.
-inline constexpr uint32_t kLevels = 3;
 
 // Room for our own frames, which are cut off.
 inline constexpr uint32_t kOwnFrames = 16;
@@ -31,6 +30,8 @@ struct Stream {
     StackWalk walk;
     void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
 
+    // Buffers with events so far. Of a thread that is gone.
+    [[nodiscard]] uint64_t filled_buffers() const noexcept;
     // The buffer is full.
     void leave_buffer() noexcept;
     // Events so far. Any thread; may count a buffer twice that its owner is leaving.
@@ -70,18 +71,24 @@ public:
 
     // Has streams hand over their buffers of at least so many bytes at their next event. Under the state lock.
     void recall_buffers(uint32_t bytes) noexcept;
+    // Gives those threads that have ended since they were asked for. Any thread; what `ends` held is gone.
+    void take_ends(MappedArray<ThreadEnd>& ends) noexcept;
 
-    // In a forked child: forgets and frees all states.
+    // In a forked child: at once, and when no hook is using it: forgets and frees all states.
+    void unlock() noexcept { ends_lock_.reset(); }
     void reset() noexcept;
 
 private:
     static void release(ThreadState& state) noexcept;
+    void note_end(const ThreadState& state) noexcept;
 
     ThreadState* first_ = nullptr;
     uint32_t count_ = 0;
     std::atomic<uint32_t> ending_count_{0}; // or more
     uint32_t next_index_ = 0;
     uint64_t events_of_gone_threads_ = 0;
+    Lock ends_lock_;
+    MappedArray<ThreadEnd> ends_; // for the next fold; each thread of them has records in the ring, too
 };
 
 // Writes the thread's name to the journal when it has changed. Under the state lock, on the thread itself.

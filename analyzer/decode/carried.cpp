@@ -136,6 +136,33 @@ void read_streams(CarriedDecoder& from, CarriedState& state)
     });
 }
 
+void read_threads(CarriedDecoder& from, CarriedState& state, uint16_t version_minor)
+{
+    if (version_minor >= 5)
+        return read_list(from, state.last_allocation, [&](CarriedState::LastAllocation& last) {
+            last.thread = from.get32();
+            last.address = from.get();
+        });
+    // Of each thread, by index.
+    const uint64_t count = from.get_count();
+    for (; state.threads < count && from.is_sound(); ++state.threads)
+        if (const uint64_t address = from.get(); address != 0)
+            state.last_allocation.push_back({static_cast<uint32_t>(state.threads), address});
+}
+
+void read_forgotten(CarriedDecoder& from, CarriedState& state)
+{
+    uint64_t end = 0; // of the run before
+    for (uint64_t left = from.get_count(); left > 0 && from.is_sound(); --left) {
+        const uint64_t first = end + from.get32();
+        const uint64_t threads = from.get32();
+        end = first + threads;
+        if (threads == 0 || end > UINT32_MAX) return from.refuse();
+        state.forgotten.add(static_cast<uint32_t>(first), static_cast<uint32_t>(threads));
+    }
+    state.forgotten_buffers = from.get();
+}
+
 void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHeader& header)
 {
     read_numbers(from, state.totals);
@@ -145,7 +172,7 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
     read_blocks(from, state, state.blocks, true);
     read_blocks(from, state, state.ranges, false);
     read_streams(from, state);
-    read_list(from, state.last_allocation, [&](uint64_t& address) { address = from.get(); });
+    read_threads(from, state, header.version_minor);
     read_list(from, state.mismatches, [&](CarriedState::Mismatch& mismatch) {
         mismatch.node = from.get32();
         mismatch.allocated_by = kind_of(from);
@@ -167,6 +194,7 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
         read_history(from, state);
         read_list(from, state.journal, [&](uint64_t& word) { word = from.get(); });
     }
+    if (header.version_minor >= 5) read_forgotten(from, state);
     // What follows is a newer version's.
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "analyzer/decode/state_parts.hpp"
+#include "analyzer/decode/thread_runs.hpp"
 #include "format/carried.hpp"
 #include "format/layout.hpp"
 
@@ -40,6 +41,10 @@ struct CarriedState {
         bool last_was_realloc_release = false;
         std::vector<Pending> pending;
     };
+    struct LastAllocation {
+        uint32_t thread = 0;
+        uint64_t address = 0;
+    };
     struct Mismatch {
         uint32_t node = 0;
         format::EventKind allocated_by{};
@@ -67,14 +72,17 @@ struct CarriedState {
     std::vector<format::CarriedBlock> ranges; // mapped
     std::vector<Stream> streams;
     std::vector<std::pair<uint32_t, format::CarriedBlock>> unmapped; // by the last unmapping of a stream
-    std::vector<uint64_t> last_allocation;                           // by thread
+    std::vector<LastAllocation> last_allocation;                     // not released since
+    uint64_t threads = 0;                                            // before 3.5: so many are known
     std::vector<Mismatch> mismatches;
     std::vector<Release> unknown_releases; // of a forked child: perhaps of its parent's blocks
     std::vector<Range> unknown_ranges;
     // Of the whole process, by account number.
     std::vector<Stack> process;
     unsigned history_tick_log2 = 0;
-    std::vector<uint64_t> journal; // records whose slots were used again, each filled up to 8 bytes
+    std::vector<uint64_t> journal;  // records whose slots were used again, each filled up to 8 bytes
+    ThreadRuns forgotten;           // ended, all folded: what there is of their streams is left over
+    uint64_t forgotten_buffers = 0; // of their streams
 
     [[nodiscard]] uint64_t total(format::CarriedTotal which) const { return totals[static_cast<size_t>(which)]; }
 };

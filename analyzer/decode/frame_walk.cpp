@@ -82,7 +82,7 @@ private:
                 return kBadChunk;
             compressed_bytes = std::min<uint64_t>(chunk.compressed_bytes, view.rest.size());
         }
-        if ((header.kind == FrameKind::carried || header.kind == FrameKind::snapshot) && !view.cut) {
+        if (format::has_part_header(header.kind) && !view.cut) {
             format::PartHeader part = {};
             if (!copy_front(view.bytes, part) || LEAK_CHECKSUM_UP_TO(part, checksum) != part.checksum)
                 return "the checksum of a part of the carried state or of a snapshot is wrong";

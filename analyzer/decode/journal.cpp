@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -96,6 +97,7 @@ public:
     [[nodiscard]] JournalFacts finish()
     {
         if (paused_since_) facts_.paused.emplace_back(*paused_since_, std::numeric_limits<int64_t>::max());
+        for (auto& [index, thread] : threads_) facts_.threads.push_back(std::move(thread));
         return std::move(facts_);
     }
 
@@ -210,8 +212,8 @@ private:
     {
         format::ThreadRecord record = {};
         if (!payload.take(record) || record.thread_index > context_.thread_bound) return false;
-        if (facts_.threads.size() <= record.thread_index) facts_.threads.resize(record.thread_index + size_t{1});
-        Thread& thread = facts_.threads[record.thread_index];
+        Thread& thread = threads_[record.thread_index];
+        thread.id = ThreadId{record.thread_index};
         thread.tid = record.tid;
         if (type == RecordType::thread_started) thread.started_ns = at_ns;
         if (std::string name = payload.rest(); !name.empty()) thread.name = std::move(name);
@@ -254,6 +256,7 @@ private:
     const JournalContext& context_;
     DamageLog& damage_;
     JournalFacts facts_;
+    std::map<uint32_t, Thread> threads_; // by index
     std::optional<int64_t> paused_since_;
 };
 
@@ -275,7 +278,6 @@ JournalFacts read_journal(std::vector<JournalRecord> records, const JournalConte
     for (size_t i = 0; i < records.size(); ++i)
         if (!was_there_before(records, i)) parser.apply(records[i]);
     JournalFacts facts = parser.finish();
-    for (uint32_t i = 0; i < facts.threads.size(); ++i) facts.threads[i].id = ThreadId{i};
     for (uint32_t i = 0; i < facts.modules.size(); ++i) facts.modules[i].id = ModuleId{i};
     return facts;
 }

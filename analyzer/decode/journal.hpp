@@ -50,14 +50,14 @@ struct JournalFacts {
     std::vector<StackDifference> differences;
     std::vector<std::pair<int64_t, int64_t>> paused; // an open end is INT64_MAX
     std::vector<Module> modules;                     // index = ModuleId; [0] is the unknown module
-    std::vector<Thread> threads;                     // index = ThreadId
+    std::vector<Thread> threads;                     // by id: those that are named
     std::optional<ParentLink> parent;
 };
 
 struct JournalContext {
     const StampConverter& clock;
     const std::string& path; // of the trace, for errors
-    uint64_t file_bytes;     // bounds the tables: ids are dense, so no sound one is larger than the file has room for
+    uint64_t file_bytes;     // bounds the modules: ids are dense, so no sound one is larger than the file has room for
     uint64_t thread_bound;   // thread_bound()
 };
 
@@ -66,7 +66,7 @@ struct JournalContext {
 [[nodiscard]] JournalFacts read_journal(std::vector<JournalRecord> records, const JournalContext& context,
                                         DamageLog& damage);
 
-// The largest thread or module index a file of this size can hold with any right.
+// The largest module index a file of this size can hold with any right, and without others the largest thread index.
 [[nodiscard]] constexpr uint64_t index_bound(uint64_t file_bytes)
 {
     constexpr uint64_t kAlways = 4096;
@@ -78,7 +78,7 @@ struct JournalContext {
 // The largest thread index: what is said of threads that ended may be gone from the file.
 [[nodiscard]] constexpr uint64_t thread_bound(uint64_t file_bytes, uint64_t threads_created)
 {
-    constexpr uint64_t kMost = uint64_t{16} * 1024 * 1024;
+    constexpr uint64_t kMost = UINT32_MAX - 1;
     const uint64_t bound = index_bound(file_bytes);
     return threads_created < kMost - bound ? bound + threads_created : kMost;
 }

@@ -25,14 +25,17 @@ struct StreamPosition {
 
 // What a reader keeps from one opening to the next.
 struct ReadSoFar {
-    std::map<StreamKey, StreamPosition> positions; // a stream that is not here was not read
+    std::map<StreamKey, StreamPosition> positions; // a stream that is not here was not read, or its thread
+    ThreadRuns forgotten;                          // is one of which nothing more can come
+    uint64_t forgotten_buffers = 0;                // of their streams
     uint64_t carried_number = 0;                   // of the carried state that is known not to be ahead of them
     SeenSlots seen;
 };
 
 // The trace with the events that `read` has not got; those it has of the first buffer of a stream are its
 // folded_events. A carried state is left out. A ring's file is not copied: chunks may be used again before they are
-// loaded, which is damage then, and carried_number_now() tells. Nothing when events were folded that were not read:
+// loaded, which is damage then, and carried_number_now() tells. What a new carried state has forgotten leaves the
+// positions. Nothing when events were folded that were not read:
 // then the carried state is needed, and all that follows it.
 [[nodiscard]] std::optional<TraceContents> reopen_trace(FileReader file, ReadSoFar& read);
 

@@ -171,6 +171,7 @@ void SlotScanner::take_frame(const FrameView& frame, const SlotRead& slot, Findi
         read_journal_frame(frame, found.journal, found.damage);
         return;
     case FrameKind::carried:
+    case FrameKind::carried_before_3_5:
         return take_part(frame, found.carried);
     case FrameKind::snapshot:
         return take_part(frame, found.snapshots);

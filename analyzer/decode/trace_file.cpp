@@ -42,12 +42,16 @@ public:
     explicit StreamBuilder(TraceContents& trace) : trace_(trace)
     {
         if (!trace.carried) return;
+        forgotten_ = &trace.carried->forgotten;
         for (const CarriedState::Stream& stream : trace.carried->streams)
             if (stream.thread <= bound_of_threads(trace))
                 cuts_[{stream.thread, stream.level}] = {stream.sequence, stream.events};
     }
-    // read: up to there they are left out.
-    StreamBuilder(TraceContents& trace, const std::map<StreamKey, StreamPosition>& read) : trace_(trace), cuts_(read) {}
+    // What was read is left out.
+    StreamBuilder(TraceContents& trace, const ReadSoFar& read)
+        : trace_(trace), forgotten_(&read.forgotten), cuts_(read.positions)
+    {
+    }
 
     void build(const std::vector<FoundBuffer>& found)
     {
@@ -63,6 +67,8 @@ private:
     [[nodiscard]] bool is_wanted(const FoundBuffer& one)
     {
         if (trace_.cut_stamp && one.buffer.base_stamp > *trace_.cut_stamp) return false;
+        // In a slot that is free now, or of a raw buffer that its chunk outlived.
+        if (forgotten_ != nullptr && forgotten_->has(one.thread_index)) return false;
         if (one.thread_index <= bound_of_threads(trace_)) return true;
         trace_.damage.add(one.buffer.offset, "an event buffer names a thread that can't exist",
                           std::min<uint64_t>(one.buffer.event_count, format::kMaxColumnBytes));
@@ -93,6 +99,7 @@ private:
     }
 
     TraceContents& trace_;
+    const ThreadRuns* forgotten_ = nullptr;
     std::map<StreamKey, StreamPosition> cuts_;
 };
 
@@ -164,15 +171,18 @@ void fill_journal_facts(TraceContents& trace, std::vector<JournalRecord> records
     }
 }
 
-// Threads whose journal record is lost still have their events.
-void complete_threads(TraceContents& trace)
+// Threads whose journal record is lost still have their events. known_before: of so many is known that they were.
+void complete_threads(TraceContents& trace, uint64_t known_before)
 {
+    const size_t named = trace.threads.size();
     for (const Stream& stream : trace.streams)
-        if (trace.threads.size() <= stream.thread.value) trace.threads.resize(stream.thread.value + size_t{1});
-    // Of which nothing is left but that they were.
-    if (trace.carried && trace.threads.size() < trace.carried->last_allocation.size())
-        trace.threads.resize(std::min<size_t>(trace.carried->last_allocation.size(), bound_of_threads(trace) + 1));
-    for (uint32_t i = 0; i < trace.threads.size(); ++i) trace.threads[i].id = ThreadId{i};
+        if (find_thread(std::span(trace.threads).first(named), stream.thread) == nullptr &&
+            (trace.threads.size() == named || trace.threads.back().id != stream.thread))
+            trace.threads.push_back({.id = stream.thread, .tid = 0, .name = {}, .started_ns = 0});
+    std::ranges::sort(trace.threads, {}, &Thread::id);
+    trace.thread_count = std::min(known_before, bound_of_threads(trace) + 1);
+    if (!trace.threads.empty())
+        trace.thread_count = std::max(trace.thread_count, trace.threads.back().id.value + uint64_t{1});
 }
 
 [[nodiscard]] TraceContents open_empty(FileReader file)
@@ -184,6 +194,7 @@ void complete_threads(TraceContents& trace)
             .info = {},
             .modules = {},
             .threads = {},
+            .thread_count = 0,
             .parent = {},
             .pcs = {},
             .raw_copies = {},
@@ -273,20 +284,33 @@ constexpr int kAttempts = 20; // to read a file while nothing is folded
 // Whether everything that was folded was read. Where a buffer was read to the end that nobody knew to be the end, no.
 [[nodiscard]] bool all_folded_were_read(const CarriedState& state, const ReadSoFar& read)
 {
-    return std::ranges::all_of(state.streams, [&](const CarriedState::Stream& stream) {
-        const auto position = read.positions.find({stream.thread, stream.level});
-        const StreamPosition up_to = position == read.positions.end() ? StreamPosition{} : position->second;
-        return StreamPosition{stream.sequence, stream.events} <= up_to;
-    });
+    // A stream that is not listed any more was read to its end, or there would be fewer buffers than were folded.
+    uint64_t buffers = read.forgotten_buffers;
+    for (const auto& [key, position] : read.positions)
+        if (state.forgotten.has(key.first)) buffers += position.sequence;
+    return buffers == state.forgotten_buffers &&
+           std::ranges::all_of(state.streams, [&](const CarriedState::Stream& stream) {
+               const auto position = read.positions.find({stream.thread, stream.level});
+               const StreamPosition up_to = position == read.positions.end() ? StreamPosition{} : position->second;
+               return StreamPosition{stream.sequence, stream.events} <= up_to;
+           });
 }
 
 void forget_read_chunks(ReadSoFar& read)
 {
     for (auto& [offset, slot] : read.seen)
         std::erase_if(slot.chunks, [&](const FoundBuffer& chunk) {
+            if (read.forgotten.has(chunk.thread_index)) return true;
             const auto position = read.positions.find({chunk.thread_index, chunk.level});
             return position != read.positions.end() && chunk.buffer.sequence < position->second.sequence;
         });
+}
+
+void take_forgotten(CarriedState&& state, ReadSoFar& read)
+{
+    read.forgotten = std::move(state.forgotten);
+    read.forgotten_buffers = state.forgotten_buffers;
+    std::erase_if(read.positions, [&](const auto& stream) { return read.forgotten.has(stream.first.first); });
 }
 
 void set_clock(TraceContents& trace, bool same_boot)
@@ -355,7 +379,7 @@ TraceContents open_trace(FileReader file)
     if (trace.carried) take_carried_journal(*trace.carried, found);
     take_findings(trace, found, same_boot);
     StreamBuilder(trace).build(found.buffers);
-    complete_threads(trace);
+    complete_threads(trace, trace.carried ? std::max(trace.carried->threads, trace.carried->forgotten.end()) : 0);
     count_slot_events(trace, found.buffers);
     return trace;
 }
@@ -369,14 +393,15 @@ std::optional<TraceContents> reopen_trace(FileReader file, ReadSoFar& read)
     std::optional<Findings> found = scan_again(trace, live, read);
     if (!found) return std::nullopt;
     if (const auto reference = carried_ref(trace.header); reference && reference->number != read.carried_number) {
-        const auto state = read_carried(trace.file, trace.header, std::move(found->carried), found->damage);
+        auto state = read_carried(trace.file, trace.header, std::move(found->carried), found->damage);
         if (!state || !all_folded_were_read(*state, read)) return std::nullopt;
         take_carried_journal(*state, *found);
+        take_forgotten(std::move(*state), read);
         read.carried_number = reference->number;
     }
     take_findings(trace, *found, same_boot);
-    StreamBuilder(trace, read.positions).build(found->buffers);
-    complete_threads(trace);
+    StreamBuilder(trace, read).build(found->buffers);
+    complete_threads(trace, read.forgotten.end());
     return trace;
 }
 

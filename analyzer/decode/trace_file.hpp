@@ -38,7 +38,8 @@ struct TraceContents {
     StampConverter clock;
     TraceInfo info; // without duration_ns, complete, gap_events, damage and parent_found, which the replay finds
     std::vector<Module> modules; // index = ModuleId; [0] is the unknown module
-    std::vector<Thread> threads; // index = ThreadId; every stream's thread is in it
+    std::vector<Thread> threads; // by id: those the journal names, and every stream's thread
+    uint64_t thread_count = 0;   // that there ever were
     std::optional<ParentLink> parent;
     PcTable pcs;
     RawCopies raw_copies;

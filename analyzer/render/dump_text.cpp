@@ -53,7 +53,8 @@ const std::string& DumpWriter::stack_text(StackId stack)
 
 void DumpWriter::write(const TraceEvent& event)
 {
-    const uint32_t tid = event.thread.value < trace_.threads.size() ? trace_.threads[event.thread.value].tid : 0;
+    const Thread* thread = find_thread(trace_.threads, event.thread);
+    const uint32_t tid = thread == nullptr ? 0 : thread->tid;
     out_ << event.at_ns << '\t' << tid << '\t' << name_of(event.kind) << '\t' << hex_words(event.address) << '\t';
     if (format::has_size(event.kind)) {
         out_ << event.size;

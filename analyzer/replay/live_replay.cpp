@@ -45,7 +45,9 @@ void LiveReplay::start_over()
     clock_ = trace_->clock;
     read_ = {};
     numbers_.clear();
+    free_numbers_.clear();
     positions_.clear();
+    result_.threads.clear();
     damage_ = {};
     replayer_.emplace(*trace_, std::vector<Analysis*>{});
     inherit();
@@ -77,6 +79,8 @@ void LiveReplay::take_positions()
 {
     if (!trace_->carried) return;
     read_.carried_number = trace_->carried->number;
+    read_.forgotten = trace_->carried->forgotten;
+    read_.forgotten_buffers = trace_->carried->forgotten_buffers;
     for (const CarriedState::Stream& stream : trace_->carried->streams)
         if (const auto number = numbers_.find({stream.thread, stream.level}); number != numbers_.end())
             *positions_[number->second] = {stream.sequence, stream.events};
@@ -87,14 +91,16 @@ void LiveReplay::take_positions()
 // False: events are folded that were not applied, or were while they were read.
 bool LiveReplay::go_on()
 {
+    const uint64_t carried_number = read_.carried_number;
     trace_ = reopen_trace(file_.again(), read_);
     if (!trace_) return false;
+    if (read_.carried_number != carried_number) forget_streams();
     if (trace_->parent && trace_->modules.size() > own_modules_) return false;
     clock_ = trace_->clock;
     trace_->clock = StampConverter(trace_->header.start.stamp);
     take_modules();
     take_streams();
-    replayer_->extend(numbers_.size(), trace_->threads.size());
+    replayer_->set_threads(trace_->thread_count);
     apply_events(false);
     return trace_->damage.empty() || carried_number_now(trace_->file) == read_.carried_number;
 }
@@ -104,10 +110,39 @@ void LiveReplay::take_streams()
     number_of_stream_.clear();
     for (const Stream& stream : trace_->streams) {
         const StreamKey key{stream.thread.value, stream.level};
-        const auto [known, added] = numbers_.try_emplace(key, static_cast<uint32_t>(numbers_.size()));
-        if (added) positions_.push_back(&read_.positions[key]);
+        const auto [known, added] = numbers_.try_emplace(key, static_cast<uint32_t>(positions_.size()));
+        if (added) begin_stream(known->second, key);
         number_of_stream_.push_back(known->second);
     }
+}
+
+// number: the next one, in whose place comes one that is free.
+void LiveReplay::begin_stream(uint32_t& number, const StreamKey& key)
+{
+    if (free_numbers_.empty()) {
+        positions_.push_back(nullptr);
+    } else {
+        number = free_numbers_.back();
+        free_numbers_.pop_back();
+    }
+    positions_[number] = &read_.positions[key];
+    replayer_->begin_stream(number, ThreadId{key.first});
+}
+
+// Those of threads that ended and of which all was applied; and their names, where no block is theirs.
+void LiveReplay::forget_streams()
+{
+    std::erase_if(numbers_, [&](const auto& stream) {
+        const auto& [key, number] = stream;
+        if (!read_.forgotten.has(key.first)) return false;
+        replayer_->end_stream(number, ThreadId{key.first});
+        positions_[number] = nullptr; // reopen_trace() has taken it out
+        free_numbers_.push_back(number);
+        return true;
+    });
+    std::erase_if(result_.threads, [&](const Thread& thread) {
+        return read_.forgotten.has(thread.id.value) && find_thread(trace_->threads, thread.id) == nullptr;
+    });
 }
 
 void LiveReplay::apply_events(bool from_start)
@@ -150,6 +185,21 @@ void LiveReplay::take_modules()
             result_.modules[i] = trace_->modules[i];
 }
 
+// As modules. Both are by id.
+void LiveReplay::take_threads()
+{
+    std::vector<Thread> threads;
+    auto before = result_.threads.begin();
+    for (const Thread& now : trace_->threads) {
+        for (; before != result_.threads.end() && before->id < now.id; ++before) threads.push_back(std::move(*before));
+        const bool is_known = before != result_.threads.end() && before->id == now.id;
+        threads.push_back(is_known && now.tid == 0 ? *before : now);
+        if (is_known) ++before;
+    }
+    threads.insert(threads.end(), before, result_.threads.end());
+    result_.threads = std::move(threads);
+}
+
 void LiveReplay::take_info()
 {
     const bool parent_found = result_.info.parent_found;
@@ -157,9 +207,7 @@ void LiveReplay::take_info()
     result_.info = trace_->info;
     result_.info.parent_found = parent_found;
     result_.info.gap_events = trace_->header.lost_events + damage_.lost_events();
-    result_.threads.resize(std::max(result_.threads.size(), trace_->threads.size()));
-    for (size_t i = 0; i < trace_->threads.size(); ++i)
-        if (trace_->threads[i].tid != 0 || result_.threads[i].tid == 0) result_.threads[i] = trace_->threads[i];
+    take_threads();
     result_.samples = trace_->samples;
     // Beyond this point the trace is asked for facts alone.
     trace_->raw_copies = {};

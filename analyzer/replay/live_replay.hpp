@@ -52,9 +52,12 @@ private:
     void inherit();
     void take_positions();
     void take_streams();
+    void begin_stream(uint32_t& number, const StreamKey& key);
+    void forget_streams();
     void apply_events(bool from_start);
     void close_finished_buffers();
     void take_modules();
+    void take_threads();
     void take_info();
     [[nodiscard]] int64_t to_ns(int64_t ticks) const;
 
@@ -65,6 +68,7 @@ private:
     ReadSoFar read_;
     StampConverter clock_;                   // the trace's own; trace_->clock counts ticks
     std::map<StreamKey, uint32_t> numbers_;  // of the replayer's streams: they stay, the trace's change
+    std::vector<uint32_t> free_numbers_;     // of streams that were forgotten
     std::vector<uint32_t> number_of_stream_; // by the trace's streams
     std::vector<StreamPosition*> positions_; // in read_, by the replayer's streams
     ReplayResult result_;                    // the stacks are those of all refreshes

@@ -76,7 +76,7 @@ struct ReplayResult {
     TraceInfo info;
     Totals totals;
     std::vector<Module> modules; // index = ModuleId value; [0] is the unknown module
-    std::vector<Thread> threads; // index = ThreadId value
+    std::vector<Thread> threads; // by id: those the trace still names, and those with events in it
     StackTable stacks;
     StackAccounts accounts;         // of the process's own blocks, without inherited ones
     std::vector<LiveBlock> unfreed; // heap blocks live at the end, without inherited ones, in order of allocation

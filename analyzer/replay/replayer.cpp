@@ -37,17 +37,23 @@ namespace {
 } // namespace
 
 Replayer::Replayer(const TraceContents& trace, std::vector<Analysis*> analyses)
-    : analyses_(std::move(analyses)), streams_(trace.streams.size()), last_allocation_(trace.threads.size()),
-      accounts_(trace.header, trace.clock, tick_log2_of(trace)), sample_bytes_(trace.header.sample_bytes)
+    : analyses_(std::move(analyses)), accounts_(trace.header, trace.clock, tick_log2_of(trace)),
+      sample_bytes_(trace.header.sample_bytes)
 {
-    totals_.threads = trace.threads.size();
+    for (const Stream& stream : trace.streams) begin_stream(static_cast<uint32_t>(streams_.size()), stream.thread);
+    totals_.threads = trace.thread_count;
 }
 
-void Replayer::extend(size_t streams, size_t threads)
+void Replayer::begin_stream(uint32_t number, ThreadId thread)
 {
-    if (streams_.size() < streams) streams_.resize(streams);
-    if (last_allocation_.size() < threads) last_allocation_.resize(threads);
-    totals_.threads = last_allocation_.size();
+    if (streams_.size() <= number) streams_.resize(number + size_t{1});
+    streams_[number].first = first_streams_.try_emplace(thread, number).first->second;
+}
+
+void Replayer::end_stream(uint32_t number, ThreadId thread)
+{
+    streams_[number] = {};
+    first_streams_.erase(thread);
 }
 
 std::vector<LiveBlock> Replayer::within_realloc() const
@@ -147,8 +153,9 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
         for (Analysis* analysis : analyses_) analysis->on_allocate(range);
     }
     carry_streams(trace, block_from);
-    for (size_t i = 0; i < std::min(last_allocation_.size(), state.last_allocation.size()); ++i)
-        last_allocation_[i] = state.last_allocation[i];
+    for (const CarriedState::LastAllocation& last : state.last_allocation)
+        if (const auto first = first_streams_.find(ThreadId{last.thread}); first != first_streams_.end())
+            streams_[first->second].last_allocation = last.address;
     for (const CarriedState::Mismatch& carried : state.mismatches)
         mismatches_[{ids[carried.node], carried.allocated_by, carried.released_by}] = {
             ids[carried.node], carried.allocated_by, carried.released_by, carried.blocks, carried.bytes};
@@ -272,7 +279,7 @@ void Replayer::allocate(const TraceEvent& event)
     const format::Amount amount = amount_of(block, sample_bytes_);
     totals_.allocations += amount.blocks;
     totals_.allocated_bytes += amount.bytes;
-    last_allocation_[event.thread.value] = block.address;
+    last_allocation(event) = block.address;
     if (const auto replaced = table_of(block.kind).put(block)) {
         totals_.replaced_blocks += one_block();
         drop_live(*replaced);
@@ -305,7 +312,7 @@ void Replayer::release(const TraceEvent& event)
     drop_live(*block);
     const bool mismatched = !format::same_family(block->kind, event.kind);
     if (mismatched) count_mismatch(*block, event.kind);
-    uint64_t& last = last_allocation_[event.thread.value];
+    uint64_t& last = last_allocation(event);
     const bool own_last = last == event.address && block->thread == event.thread && !block->inherited;
     // A block that realloc moves lives on in another: that is no temporary.
     // Where the next allocation may not be recorded nobody knows.

@@ -9,6 +9,7 @@
 #include "analyzer/replay/replay.hpp"
 #include "analyzer/replay/stack_accounts.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <tuple>
@@ -21,8 +22,12 @@ public:
     // analyses: told of everything; not owned.
     Replayer(const TraceContents& trace, std::vector<Analysis*> analyses);
 
-    // More of them than when it began: a trace that grows.
-    void extend(size_t streams, size_t threads);
+    // Of a trace that grows: its events may be of this stream, too. number: so many there are, or one that ended.
+    void begin_stream(uint32_t number, ThreadId thread);
+    // No event of it follows, and none of its thread.
+    void end_stream(uint32_t number, ThreadId thread);
+    // So many there were up to now.
+    void set_threads(uint64_t threads) { totals_.threads = std::max(totals_.threads, threads); }
 
     // Makes a block of the parent process live, before the first event.
     void inherit(const LiveBlock& block);
@@ -66,6 +71,8 @@ private:
         std::vector<PendingRelease> pending;
         std::vector<LiveBlock> unmapped; // pieces of the last unmapping
         bool last_was_realloc_release = false;
+        uint32_t first = 0;           // number of the first stream of the thread: it has, for the thread,
+        uint64_t last_allocation = 0; // the address; 0: none since its last release
     };
 
     void carry_totals(const CarriedState& state, const StampConverter& clock);
@@ -75,6 +82,10 @@ private:
                        const std::function<LiveBlock(const format::CarriedBlock&)>& block_from);
     void carry_stack(const CarriedState::Stack& carried, StackId stack, const StampConverter& clock);
     [[nodiscard]] uint64_t& unknown_releases();
+    [[nodiscard]] uint64_t& last_allocation(const TraceEvent& event)
+    {
+        return streams_[streams_[event.stream].first].last_allocation;
+    }
     void allocate(const TraceEvent& event);
     void release(const TraceEvent& event);
     void undo_realloc(const TraceEvent& event);
@@ -104,7 +115,7 @@ private:
     LiveTable custom_; // leak_alloc(): a pool's first block has the address of the pool
     MappedRanges mapped_;
     std::vector<StreamState> streams_;
-    std::vector<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
+    std::map<ThreadId, uint32_t> first_streams_; // by thread
     StackAccounts accounts_;
     uint64_t sample_bytes_;           // LEAK_SAMPLE: then totals count blocks in fractions until finish()
     std::vector<LiveBlock> unlisted_; // of the carried state: one a stack

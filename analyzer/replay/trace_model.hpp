@@ -8,8 +8,10 @@
 #include "format/layout.hpp"
 #include "format/sampling.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +48,13 @@ struct Thread {
     std::string name; // the last one it had
     int64_t started_ns = 0;
 };
+
+// threads: by id. nullptr: it is not known, or was forgotten.
+[[nodiscard]] inline const Thread* find_thread(std::span<const Thread> threads, ThreadId id)
+{
+    const auto at = std::ranges::lower_bound(threads, id, {}, &Thread::id);
+    return at == threads.end() || at->id != id ? nullptr : &*at;
+}
 
 // What the kernel charged the process and its allocator held at a moment; nothing where it was not asked.
 struct ProcessSample {

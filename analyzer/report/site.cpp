@@ -83,7 +83,7 @@ RawSites collect(const std::vector<LiveBlock>& blocks, std::span<const BlockFact
                  .truncated = block.truncated_stack};
         one.class_blocks[block_class] = amount.blocks;
         one.class_bytes[block_class] = amount.bytes;
-        if (block.thread.value < trace.threads.size()) one.tids.push_back(trace.threads[block.thread.value].tid);
+        if (const Thread* thread = find_thread(trace.threads, block.thread)) one.tids.push_back(thread->tid);
         truncated += block.truncated_stack ? 1 : 0;
         add(sites[key], one);
     }
@@ -95,7 +95,7 @@ std::string reduce(const SiteOptions& options, const RawKey& raw, const ReplayRe
                    std::string& label)
 {
     if (options.by == GroupBy::thread) {
-        const Thread* thread = raw.thread < trace.threads.size() ? &trace.threads[raw.thread] : nullptr;
+        const Thread* thread = find_thread(trace.threads, ThreadId{raw.thread});
         label = thread == nullptr ? "unknown thread" : thread->name + " (tid " + std::to_string(thread->tid) + ")";
         frames.clear();
         return std::to_string(raw.thread);

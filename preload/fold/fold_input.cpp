@@ -31,12 +31,11 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return is_open_; }
     // Of the event; before the first one, a stamp that it is not before.
     [[nodiscard]] uint64_t stamp() const noexcept { return is_open_ ? event_.stamp : first_stamp_; }
-    [[nodiscard]] uint64_t rank() const noexcept
+    // Of events with the same stamp the lowest comes first.
+    [[nodiscard]] uint64_t kind_rank() const noexcept
     {
-        const FoldState::StreamState& stream = input_.state_.stream(stream_);
         const bool is_release = is_heap_release(event_.kind) || is_unmapping(event_.kind);
-        const uint64_t kind = !is_open_ ? 0 : is_release ? 1 : 2;
-        return kind << 62 | uint64_t{stream.thread} << 8 | stream.level;
+        return !is_open_ ? 0 : is_release ? 1 : 2;
     }
 
     // Goes to the next event; false at the end, or where it can't be read.
@@ -212,7 +211,7 @@ bool FoldInput::begin(int fd, uint64_t last_stamp) noexcept
         !decompressor_.init({decompressor_memory_.begin(), decompressor_memory_.size()}))
         return false;
     copy_raw_buffers();
-    return list_chunks() && arrange() && open_cursors();
+    return list_chunks() && arrange() && list_streams();
 }
 
 // Before the chunks are looked for: a buffer is freed when its chunk is in the file.
@@ -236,7 +235,8 @@ void FoldInput::copy_raw_buffers() noexcept
         if (!copies_.resize(at + format::align8(bytes))) return;
         std::memcpy(copies_.begin() + at, &from + 1, bytes);
         std::atomic_thread_fence(std::memory_order_acquire);
-        if (std::atomic_ref(const_cast<uint32_t&>(from.generation)).load(std::memory_order_relaxed) != generation) {
+        if (std::atomic_ref(const_cast<uint32_t&>(from.generation)).load(std::memory_order_relaxed) != generation ||
+            state_.has_forgotten(thread)) {
             static_cast<void>(copies_.resize(at));
             continue;
         }
@@ -262,7 +262,7 @@ bool FoldInput::list_chunks_of(uint32_t slot) noexcept
         const uint64_t frame = format::frame_bytes(header.frame);
         if (header.frame.magic == format::kFrameMagic && format::is_chunk(header.frame.kind)) {
             if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) return false;
-            if (header.base_stamp <= last_stamp_)
+            if (header.base_stamp <= last_stamp_ && !state_.has_forgotten(header.thread_index))
                 buffers_.push_back({state_.stream_of(header.thread_index, header.level), header.event_count,
                                     header.stream_sequence, header.base_stamp, start + at, header.compressed_bytes,
                                     false});
@@ -299,35 +299,61 @@ bool FoldInput::arrange() noexcept
     return buffers_.resize(kept);
 }
 
-bool FoldInput::open_cursors() noexcept
+bool FoldInput::list_streams() noexcept
 {
-    for (size_t i = 0; i < buffers_.size(); ++i)
-        if (i == 0 || buffers_[i - 1].stream != buffers_[i].stream) ++cursor_count_;
-    if (cursor_count_ == 0) return true;
-    cursor_bytes_ = cursor_count_ * sizeof(FoldCursor);
-    cursors_ = static_cast<FoldCursor*>(map_own(cursor_bytes_));
-    if (cursors_ == nullptr) {
-        cursor_count_ = 0;
-        return false;
-    }
-    size_t cursor = 0;
-    for (size_t from = 0; from < buffers_.size();) {
-        size_t to = from + 1;
-        while (to < buffers_.size() && buffers_[to].stream == buffers_[from].stream) ++to;
-        new (&cursors_[cursor]) FoldCursor(*this, buffers_.begin() + from, buffers_.begin() + to);
-        heap_.push_back(static_cast<uint32_t>(cursor++));
+    for (const FoldBuffer* from = buffers_.begin(); from != buffers_.end();) {
+        const FoldBuffer* to = from + 1;
+        while (to != buffers_.end() && to->stream == from->stream) ++to;
+        heap_.push_back(static_cast<uint32_t>(streams_.size()));
+        streams_.push_back({from, to, nullptr});
         from = to;
     }
-    if (heap_.out_of_memory()) return false;
+    if (heap_.out_of_memory() || streams_.out_of_memory()) return false;
     for (size_t i = heap_.size() / 2; i-- > 0;) sift(i);
     return true;
 }
 
+bool FoldInput::open(FoldStream& stream) noexcept
+{
+    void* memory = unused_;
+    if (memory != nullptr)
+        unused_ = unused_->next;
+    else
+        memory = map_own(sizeof(FoldCursor));
+    if (memory == nullptr) {
+        lacks_memory_ = true;
+        is_sound_ = false;
+        return false;
+    }
+    stream.cursor = new (memory) FoldCursor(*this, stream.first, stream.end);
+    return true;
+}
+
+void FoldInput::close(FoldStream& stream) noexcept
+{
+    stream.cursor->~FoldCursor();
+    unused_ = new (stream.cursor) Unused{unused_};
+    stream.cursor = nullptr;
+}
+
+uint64_t FoldInput::stamp_of(const FoldStream& stream) const noexcept
+{
+    return stream.cursor != nullptr ? stream.cursor->stamp() : stream.first->base_stamp;
+}
+
+// Of streams with the same stamp. One that is not open comes first: its first event may be a release.
+uint64_t FoldInput::rank_of(const FoldStream& stream) const noexcept
+{
+    const FoldState::StreamState& of = state_.stream(stream.first->stream);
+    const uint64_t kind = stream.cursor != nullptr ? stream.cursor->kind_rank() : 0;
+    return kind << 62 | uint64_t{of.thread} << 8 | of.level;
+}
+
 bool FoldInput::is_before(uint32_t a, uint32_t b) const noexcept
 {
-    const uint64_t stamp_a = cursors_[a].stamp();
-    const uint64_t stamp_b = cursors_[b].stamp();
-    return stamp_a != stamp_b ? stamp_a < stamp_b : cursors_[a].rank() < cursors_[b].rank();
+    const uint64_t stamp_a = stamp_of(streams_[a]);
+    const uint64_t stamp_b = stamp_of(streams_[b]);
+    return stamp_a != stamp_b ? stamp_a < stamp_b : rank_of(streams_[a]) < rank_of(streams_[b]);
 }
 
 void FoldInput::sift(size_t at) noexcept
@@ -353,9 +379,11 @@ bool FoldInput::merge_some() noexcept
 {
     for (uint32_t left = kAtOnce; left > 0;) {
         if (heap_.empty() || !is_sound_) return false;
-        FoldCursor& first = cursors_[heap_[0]];
-        if (first.is_open() && first.stamp() > last_stamp_) return false;
+        FoldStream& first = streams_[heap_[0]];
+        if (first.cursor == nullptr && !open(first)) return false;
+        if (first.cursor->is_open() && first.cursor->stamp() > last_stamp_) return false;
         if (!apply_run(first, left)) {
+            close(first);
             heap_[0] = heap_.back();
             heap_.pop_back();
         }
@@ -378,32 +406,37 @@ void FoldInput::apply_put_off() noexcept
     put_off_count_ = 0;
 }
 
-// Applies events of the earliest cursor as long as they are earlier than those of all others: streams come in runs.
+// Applies events of the earliest stream as long as they are earlier than those of all others: streams come in runs.
 // False: it has none left.
-bool FoldInput::apply_run(FoldCursor& first, uint32_t& left) noexcept
+bool FoldInput::apply_run(FoldStream& first, uint32_t& left) noexcept
 {
+    FoldCursor& cursor = *first.cursor;
     uint64_t others = last_stamp_;
     for (size_t child = 1; child < 3 && child < heap_.size(); ++child) {
-        const uint64_t stamp = cursors_[heap_[child]].stamp();
+        const uint64_t stamp = stamp_of(streams_[heap_[child]]);
         if (stamp <= others) others = stamp - (stamp > 0 ? 1 : 0);
     }
     do {
-        if (first.is_open()) {
-            put_off(first.event());
-            first.note_done();
+        if (cursor.is_open()) {
+            put_off(cursor.event());
+            cursor.note_done();
             --left;
         }
-        if (!first.next()) return false;
-    } while (left > 0 && first.stamp() <= others);
+        if (!cursor.next()) return false;
+    } while (left > 0 && cursor.stamp() <= others);
     return true;
 }
 
 void FoldInput::end() noexcept
 {
-    for (size_t i = 0; i < cursor_count_; ++i) cursors_[i].~FoldCursor();
-    if (cursors_ != nullptr) unmap_own(cursors_, cursor_bytes_);
-    cursors_ = nullptr;
-    cursor_count_ = 0;
+    for (FoldStream& stream : streams_)
+        if (stream.cursor != nullptr) close(stream);
+    streams_.clear();
+    while (unused_ != nullptr) {
+        Unused* const next = unused_->next;
+        unmap_own(unused_, sizeof(FoldCursor));
+        unused_ = next;
+    }
 }
 
 } // namespace leak::preload

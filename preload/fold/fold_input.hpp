@@ -4,7 +4,8 @@
 // One thread, which reads while others record and compress: raw buffers are copied (and skipped when they were taken
 // into use meanwhile: then their events are in a chunk), and chunks stay as they are until this fold frees their slots.
 // Events that are recorded after the copy are later than the stamp, or nothing that was recorded depends on them: a
-// hook that has its stamp and not yet its row has not returned. Memory: the copies, and one open buffer a stream.
+// hook that has its stamp and not yet its row has not returned. Memory: the copies, and one open
+// buffer a stream that has begun and not ended.
 #pragma once
 
 #include "format/chunk.hpp"
@@ -26,6 +27,13 @@ struct FoldBuffer {
 };
 
 class FoldCursor;
+
+// A stream with events to be folded.
+struct FoldStream {
+    const FoldBuffer* first;
+    const FoldBuffer* end;
+    FoldCursor* cursor; // from its first event to its last: where threads come and go there are few at any time
+};
 
 class FoldInput {
 public:
@@ -49,8 +57,7 @@ public:
     [[nodiscard]] bool out_of_memory() const noexcept
     {
         return lacks_memory_ || compressed_.out_of_memory() || decompressor_memory_.out_of_memory() ||
-               buffers_.out_of_memory() || copies_.out_of_memory() || heap_.out_of_memory() ||
-               (cursor_bytes_ != 0 && cursors_ == nullptr);
+               buffers_.out_of_memory() || copies_.out_of_memory() || heap_.out_of_memory() || streams_.out_of_memory();
     }
 
     // Gives the memory back.
@@ -63,12 +70,16 @@ private:
     [[nodiscard]] bool list_chunks() noexcept;
     [[nodiscard]] bool list_chunks_of(uint32_t slot) noexcept;
     [[nodiscard]] bool arrange() noexcept;
-    [[nodiscard]] bool open_cursors() noexcept;
+    [[nodiscard]] bool list_streams() noexcept;
+    [[nodiscard]] bool open(FoldStream& stream) noexcept;
+    void close(FoldStream& stream) noexcept;
     void sift(size_t at) noexcept;
     [[nodiscard]] bool merge_some() noexcept;
     void put_off(const FoldEvent& event) noexcept;
     void apply_put_off() noexcept;
-    [[nodiscard]] bool apply_run(FoldCursor& first, uint32_t& left) noexcept;
+    [[nodiscard]] bool apply_run(FoldStream& first, uint32_t& left) noexcept;
+    [[nodiscard]] uint64_t stamp_of(const FoldStream& stream) const noexcept;
+    [[nodiscard]] uint64_t rank_of(const FoldStream& stream) const noexcept;
     [[nodiscard]] bool is_before(uint32_t a, uint32_t b) const noexcept;
 
     FoldState& state_;
@@ -81,10 +92,12 @@ private:
     MappedArray<std::byte> compressed_; // of the chunk that is being opened
     MappedArray<std::byte> decompressor_memory_;
     format::Decompressor decompressor_;
-    FoldCursor* cursors_ = nullptr;
-    size_t cursor_count_ = 0;
-    size_t cursor_bytes_ = 0;
-    MappedArray<uint32_t> heap_; // cursors with events left; the earliest on top
+    MappedArray<FoldStream> streams_;
+    MappedArray<uint32_t> heap_; // streams with events left; the earliest on top
+    struct Unused {
+        Unused* next;
+    };
+    Unused* unused_ = nullptr; // memory of cursors
     static constexpr uint32_t kPutOff = 32;
     FoldEvent put_off_[kPutOff]; // the next to be applied
     uint32_t put_off_count_ = 0;

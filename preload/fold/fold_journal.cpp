@@ -27,10 +27,6 @@ constexpr size_t kMostOfAKind = 2000;
     std::memcpy(&thread, record + 1, sizeof thread);
     return thread.thread_index;
 }
-[[nodiscard]] bool has_bit(const MappedArray<uint64_t>& bits, uint32_t index) noexcept
-{
-    return index / 64 < bits.size() && (bits[index / 64] >> index % 64 & 1) != 0;
-}
 
 // Calls visit(record, its words) for each record.
 template <typename Visit> void for_each(const MappedArray<uint64_t>& words, Visit&& visit) noexcept
@@ -62,13 +58,13 @@ void FoldJournal::take(std::span<const std::byte> frame) noexcept
     }
 }
 
-void FoldJournal::drop_old(uint64_t stamp, const MappedArray<uint64_t>& needed) noexcept
+void FoldJournal::drop_old(uint64_t stamp, const NumberTable& needed) noexcept
 {
     ended_.clear();
     size_t limited = 0;
     for_each(words_, [&](const RecordHeader* record, size_t, size_t) {
         if (is_limited(record->type)) ++limited;
-        if (record->type == RecordType::thread_ended && record->stamp <= stamp && !has_bit(needed, thread_of(record)))
+        if (record->type == RecordType::thread_ended && record->stamp <= stamp && !needed.has(thread_of(record)))
             ended_.push_back(thread_of(record));
     });
     std::sort(ended_.begin(), ended_.end());

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "format/layout.hpp"
+#include "preload/fold/number_table.hpp"
 #include "preload/mapped_array.hpp"
 
 #include <cstddef>
@@ -18,8 +19,8 @@ public:
     void take(std::span<const std::byte> frame) noexcept;
 
     // Drops what is said of threads that ended up to `stamp` and are not needed, and of marks and switchings all but
-    // the newest. needed: a bit for each thread index; indexes behind it are not.
-    void drop_old(uint64_t stamp, const MappedArray<uint64_t>& needed) noexcept;
+    // the newest. needed: has the index of each thread that is.
+    void drop_old(uint64_t stamp, const NumberTable& needed) noexcept;
 
     // The records as they were, one behind the other, each filled up to 8 bytes.
     [[nodiscard]] const MappedArray<uint64_t>& words() const noexcept { return words_; }

@@ -11,7 +11,17 @@ using format::EventKind;
 
 namespace {
 
-constexpr uint32_t kMostLevels = 4;
+constexpr uint32_t kMostLevels = 4; // of which one is not used
+static_assert(kLevels < kMostLevels);
+
+[[nodiscard]] constexpr uint64_t key_of(uint32_t thread, uint32_t level) noexcept
+{
+    return uint64_t{thread} * kMostLevels + level % kLevels;
+}
+[[nodiscard]] constexpr uint64_t key_of_first(uint32_t thread) noexcept
+{
+    return uint64_t{thread} * kMostLevels + kLevels;
+}
 
 [[nodiscard]] FoldBlock block_of(const FoldEvent& event) noexcept
 {
@@ -38,18 +48,25 @@ bool FoldState::init(bool has_parent, const HistoryGrid& history, uint64_t sampl
 
 uint32_t FoldState::stream_of(uint32_t thread, uint32_t level) noexcept
 {
-    const size_t key = size_t{thread} * kMostLevels + level % kMostLevels;
-    while (stream_numbers_.size() <= key && !stream_numbers_.out_of_memory()) stream_numbers_.push_back(0);
-    while (last_allocation_.size() <= thread && !last_allocation_.out_of_memory()) last_allocation_.push_back(0);
-    if (stream_numbers_.size() <= key) return 0;
-    if (stream_numbers_[key] == 0) {
-        StreamState fresh{};
-        fresh.thread = thread;
-        fresh.level = level;
-        streams_.push_back(fresh);
-        stream_numbers_[key] = static_cast<uint32_t>(streams_.size());
-    }
-    return stream_numbers_[key] - 1;
+    const uint32_t known = stream_numbers_.find(key_of(thread, level));
+    if (known != NumberTable::kNone) return known;
+    const auto number = static_cast<uint32_t>(streams_.size());
+    const uint32_t first = stream_numbers_.find(key_of_first(thread));
+    StreamState fresh{};
+    fresh.thread = thread;
+    fresh.level = level;
+    fresh.first = first != NumberTable::kNone ? first : number;
+    streams_.push_back(fresh);
+    if (streams_.size() == number) return 0; // no memory
+    number_stream(number);
+    return number;
+}
+
+void FoldState::number_stream(uint32_t number) noexcept
+{
+    const StreamState& stream = streams_[number];
+    stream_numbers_.put(key_of(stream.thread, stream.level), number);
+    if (stream.first == number) stream_numbers_.put(key_of_first(stream.thread), number);
 }
 
 void FoldState::apply(const FoldEvent& event) noexcept
@@ -76,7 +93,7 @@ void FoldState::allocate(const FoldEvent& event) noexcept
     const format::Amount amount = amount_of(block);
     total(CarriedTotal::allocations) += amount.blocks;
     total(CarriedTotal::allocated_bytes) += amount.bytes;
-    last_allocation_[event.thread] = block.address;
+    last_allocation(event) = block.address;
     if (FoldBlock replaced; table_of(event.kind).put(block, replaced)) {
         total(CarriedTotal::replaced_blocks) += one_block();
         drop_live(replaced);
@@ -110,7 +127,7 @@ void FoldState::release_block(const FoldEvent& event) noexcept
         mismatch.blocks += amount.blocks;
         mismatch.bytes += amount.bytes;
     }
-    uint64_t& last = last_allocation_[event.thread];
+    uint64_t& last = last_allocation(event);
     const bool own_last = last == event.address && block.thread == event.thread;
     // A block that realloc moves lives on in another: that is no temporary.
     // Where the next allocation may not be recorded nobody knows.
@@ -267,18 +284,84 @@ void FoldState::note_unknown_range(uint64_t address, uint64_t bytes) noexcept
 
 // -- Threads --
 
+void FoldState::note_ended(const MappedArray<ThreadEnd>& ends) noexcept
+{
+    for (const ThreadEnd& end : ends) ended_.push_back(end);
+}
+
+// A raw buffer may have had its last event by now or not: its chunk is waited for. A realloc that will never return
+// stays.
+bool FoldState::is_folded(const ThreadEnd& end) const noexcept
+{
+    for (uint32_t level = 0; level < kLevels; ++level) {
+        const uint32_t number = stream_numbers_.find(key_of(end.thread, level));
+        if (number == NumberTable::kNone && end.buffers[level] != 0) return false;
+        if (number == NumberTable::kNone) continue;
+        const StreamState& stream = streams_[number];
+        if (stream.sequence != end.buffers[level] || stream.events != 0 || stream.last_was_realloc_release)
+            return false;
+    }
+    return true;
+}
+
+void FoldState::forget_streams() noexcept
+{
+    MappedArray<uint32_t> threads;
+    size_t kept = 0;
+    for (const ThreadEnd& end : ended_) {
+        if (is_folded(end))
+            threads.push_back(end.thread);
+        else
+            ended_[kept++] = end;
+    }
+    if (threads.out_of_memory()) ended_.set_out_of_memory();
+    static_cast<void>(ended_.resize(kept));
+    if (threads.empty() || out_of_memory()) return;
+    forgotten_.add(threads);
+    drop_forgotten_streams();
+}
+
+void FoldState::drop_forgotten_streams() noexcept
+{
+    MappedArray<uint32_t> renumbered; // by the number before
+    uint32_t kept = 0;
+    for (const StreamState& stream : streams_) {
+        const bool is_forgotten = forgotten_.has(stream.thread);
+        renumbered.push_back(is_forgotten ? NumberTable::kNone : kept);
+        if (is_forgotten)
+            forgotten_buffers_ += stream.sequence;
+        else
+            streams_[kept++] = stream;
+    }
+    if (renumbered.out_of_memory()) return streams_.set_out_of_memory();
+    static_cast<void>(streams_.resize(kept));
+    stream_numbers_.clear();
+    for (uint32_t i = 0; i < kept; ++i) {
+        streams_[i].first = renumbered[streams_[i].first];
+        number_stream(i);
+    }
+    size_t kept_pieces = 0;
+    for (const UnmappedPiece& unmapped : unmapped_)
+        if (const uint32_t number = renumbered[unmapped.stream]; number != NumberTable::kNone)
+            unmapped_[kept_pieces++] = {number, unmapped.piece};
+    static_cast<void>(unmapped_.resize(kept_pieces));
+}
+
 void FoldState::forget_threads(uint64_t stamp) noexcept
 {
-    MappedArray<uint64_t> needed;
-    if (!needed.resize(last_allocation_.size() / 64 + 1)) return;
-    const auto need = [&](const FoldBlock& block) { needed[block.thread / 64] |= uint64_t{1} << block.thread % 64; };
+    NumberTable needed;
+    uint64_t before = UINT64_MAX;
+    const auto need = [&](const FoldBlock& block) {
+        if (block.thread != before) needed.put(block.thread, 0);
+        before = block.thread;
+    };
     heap_.for_each(need);
     custom_.for_each(need);
     for (const FoldBlock& range : ranges_.all()) need(range);
     for (const UnmappedPiece& unmapped : unmapped_) need(unmapped.piece);
     for (const StreamState& stream : streams_)
         for (uint32_t i = 0; i < stream.pending_count; ++i) need(stream.pending[i].block);
-    journal_.drop_old(stamp, needed);
+    if (!needed.out_of_memory()) journal_.drop_old(stamp, needed);
 }
 
 // -- Memory --
@@ -328,9 +411,10 @@ bool FoldState::unlist_smallest() noexcept
 bool FoldState::out_of_memory() const noexcept
 {
     return heap_.out_of_memory() || custom_.out_of_memory() || ranges_.out_of_memory() || stacks_.out_of_memory() ||
-           streams_.out_of_memory() || stream_numbers_.out_of_memory() || last_allocation_.out_of_memory() ||
-           mismatches_.out_of_memory() || unmapped_.out_of_memory() || pieces_.out_of_memory() ||
-           unknown_releases_.out_of_memory() || unknown_ranges_.out_of_memory() || journal_.out_of_memory();
+           streams_.out_of_memory() || stream_numbers_.out_of_memory() || ended_.out_of_memory() ||
+           forgotten_.out_of_memory() || mismatches_.out_of_memory() || unmapped_.out_of_memory() ||
+           pieces_.out_of_memory() || unknown_releases_.out_of_memory() || unknown_ranges_.out_of_memory() ||
+           journal_.out_of_memory();
 }
 
 } // namespace leak::preload

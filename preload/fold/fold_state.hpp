@@ -1,8 +1,9 @@
 // What folded events were worth: the live blocks, the totals, and what the events behind them may still refer to.
 //
-// One thread. Memory: the live blocks and ranges, the distinct stacks, the threads and streams. It does with events
-// what the analyzer's Replayer does; tests compare the two. Blocks that a forked child has from its parent are not
-// known here: releases of unknown addresses are kept, for the reader who has the parent's trace.
+// One thread. Memory: the live blocks and ranges, the distinct stacks, and the streams of threads that have not ended
+// or have events that are not folded. It does with events what the analyzer's Replayer does; tests compare the two.
+// Blocks that a forked child has from its parent are not known here: releases of unknown addresses are kept, for the
+// reader who has the parent's trace.
 #pragma once
 
 #include "format/carried.hpp"
@@ -10,7 +11,10 @@
 #include "preload/fold/fold_blocks.hpp"
 #include "preload/fold/fold_journal.hpp"
 #include "preload/fold/fold_ranges.hpp"
+#include "preload/fold/number_table.hpp"
 #include "preload/fold/stack_tree.hpp"
+#include "preload/fold/thread_end.hpp"
+#include "preload/fold/thread_runs.hpp"
 
 namespace leak::preload {
 
@@ -32,8 +36,10 @@ public:
     struct StreamState {
         uint32_t thread;
         uint32_t level;
-        uint64_t sequence; // all buffers before this one, and
-        uint32_t events;   // so many of its events
+        uint32_t first;           // number of the thread's stream that was known first: it has, for the thread,
+        uint64_t last_allocation; // the address; 0: none since its last release
+        uint64_t sequence;        // all buffers before this one, and
+        uint32_t events;          // so many of its events
         bool last_was_realloc_release;
         uint32_t pending_count;
         // The latest reallocs that may still fail, newest last: a signal handler may realloc between a release and its
@@ -51,7 +57,7 @@ public:
     // has_parent: the process was forked from a traced one. sample_bytes: LEAK_SAMPLE. False: no memory.
     [[nodiscard]] bool init(bool has_parent, const HistoryGrid& history, uint64_t sample_bytes = 0) noexcept;
 
-    // The number of a stream, the same each time.
+    // The number of a stream, the same until forget_streams().
     [[nodiscard]] uint32_t stream_of(uint32_t thread, uint32_t level) noexcept;
     [[nodiscard]] StreamState& stream(uint32_t number) noexcept { return streams_[number]; }
 
@@ -63,6 +69,13 @@ public:
 
     // Records of journal slots that are used again.
     [[nodiscard]] FoldJournal& journal() noexcept { return journal_; }
+    // Threads that have ended, each told once.
+    void note_ended(const MappedArray<ThreadEnd>& ends) noexcept;
+    // Forgets the streams of threads that ended and whose events are all folded. Streams have other numbers then.
+    void forget_streams() noexcept;
+    // Whether forget_streams() has: what looks like a buffer of the thread is a leftover.
+    [[nodiscard]] bool has_forgotten(uint32_t thread) const noexcept { return forgotten_.has(thread); }
+
     // Drops the journal's records of threads that ended up to `stamp`, when all events were folded, and of whom no
     // block is live.
     void forget_threads(uint64_t stamp) noexcept;
@@ -131,11 +144,20 @@ private:
     [[nodiscard]] uint64_t one_block() const noexcept { return format::unweighed(0, sample_bytes_).blocks; }
     [[nodiscard]] uint64_t now() noexcept { return total(format::CarriedTotal::last_stamp); }
     void note_unknown_range(uint64_t address, uint64_t bytes) noexcept;
+    [[nodiscard]] bool is_folded(const ThreadEnd& end) const noexcept;
+    void drop_forgotten_streams() noexcept;
+    void number_stream(uint32_t number) noexcept;
+    [[nodiscard]] uint64_t& last_allocation(const FoldEvent& event) noexcept
+    {
+        return streams_[streams_[event.stream].first].last_allocation;
+    }
     [[nodiscard]] uint64_t& total(format::CarriedTotal which) noexcept { return totals_[static_cast<uint32_t>(which)]; }
     template <typename Sink> void write_stacks(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_lifetimes(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_history(format::CarriedEncoder<Sink>& to) noexcept;
     template <typename Sink> void write_streams(format::CarriedEncoder<Sink>& to) const noexcept;
+    template <typename Sink> void write_threads(format::CarriedEncoder<Sink>& to) const noexcept;
+    template <typename Sink> void write_forgotten(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept;
 
     bool has_parent_ = false;
@@ -147,8 +169,10 @@ private:
     FoldRanges ranges_;
     StackTree stacks_;
     MappedArray<StreamState> streams_;
-    MappedArray<uint32_t> stream_numbers_;  // from 1, by thread and level
-    MappedArray<uint64_t> last_allocation_; // address, by thread; 0: none since its last release
+    NumberTable stream_numbers_;     // by thread and level, and the first one by thread
+    MappedArray<ThreadEnd> ended_;   // threads that have events that are not folded
+    ThreadRuns forgotten_;           // threads that ended, all folded
+    uint64_t forgotten_buffers_ = 0; // of their streams
     MappedArray<Mismatch> mismatches_;
     Mismatch spare_mismatch_{};           // when there is no memory
     MappedArray<UnmappedPiece> unmapped_; // by the last unmapping of each stream
@@ -261,6 +285,26 @@ template <typename Sink> void FoldState::write_streams(format::CarriedEncoder<Si
     }
 }
 
+template <typename Sink> void FoldState::write_threads(format::CarriedEncoder<Sink>& to) const noexcept
+{
+    uint64_t count = 0;
+    for (const StreamState& stream : streams_) count += stream.last_allocation != 0;
+    to.put(count);
+    for (const StreamState& stream : streams_)
+        if (stream.last_allocation != 0) to.put_all(stream.thread, stream.last_allocation);
+}
+
+template <typename Sink> void FoldState::write_forgotten(format::CarriedEncoder<Sink>& to) const noexcept
+{
+    to.put(forgotten_.runs().size());
+    uint32_t end = 0; // of the run before
+    for (const ThreadRuns::Run& run : forgotten_.runs()) {
+        to.put_all(run.first - end, run.end - run.first);
+        end = run.end;
+    }
+    to.put(forgotten_buffers_);
+}
+
 template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to) noexcept
 {
     to.put(format::kCarriedTotals);
@@ -279,8 +323,7 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
     }
 
     write_streams(to);
-    to.put(last_allocation_.size());
-    for (const uint64_t address : last_allocation_) to.put(address);
+    write_threads(to);
     to.put(mismatches_.size());
     for (const Mismatch& mismatch : mismatches_)
         to.put_all(mismatch.stack, static_cast<uint8_t>(mismatch.allocated_by),
@@ -294,6 +337,7 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
     write_history(to);
     to.put(journal_.words().size());
     for (const uint64_t word : journal_.words()) to.put(word);
+    write_forgotten(to);
     to.flush();
 }
 

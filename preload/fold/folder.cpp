@@ -148,10 +148,21 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
         g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
     else if (!is_done)
         g_tracer.fail(format::LossCause::internal, "old events can't be folded", -EIO);
-    else
+    else {
+        forget_streams();
         is_done = take_journal(fd, to_do.last_stamp) && write_state(to_do);
+    }
     if (own < 0) os::close(fd);
     return is_done;
+}
+
+// Of threads that have ended, so that what is kept of streams does not grow with the number of threads there ever were.
+void Folder::forget_streams() noexcept
+{
+    g_tracer.threads.take_ends(ends_);
+    state_->note_ended(ends_);
+    ends_.clear();
+    state_->forget_streams();
 }
 
 // Journal slots that are complete: their records go on in the carried state.
@@ -269,6 +280,7 @@ void Folder::reset() noexcept
         unmap_own(state_, sizeof(FoldState));
     }
     // In the middle of a fold by a thread that is not here the state may be anything: its memory is left alone.
+    if (is_folding()) new (&ends_) MappedArray<ThreadEnd>;
     state_ = nullptr;
     is_folding_.store(false, std::memory_order_relaxed);
     number_ = last_number_ = 0;

@@ -6,6 +6,7 @@
 
 #include "format/carried.hpp"
 #include "format/layout.hpp"
+#include "preload/fold/thread_end.hpp"
 #include "preload/mapped_array.hpp"
 
 #include <atomic>
@@ -51,10 +52,12 @@ private:
     [[nodiscard]] static Slot give_slot(void* folder) noexcept;
     static void free_states_but(uint64_t number) noexcept;
     static void free_folded() noexcept;
+    void forget_streams() noexcept;
     [[nodiscard]] bool take_journal(int fd, uint64_t last_stamp) noexcept;
     void free_journal() noexcept;
 
     FoldState* state_ = nullptr;
+    MappedArray<ThreadEnd> ends_;         // of threads; empty between folds
     MappedArray<uint32_t> journal_slots_; // whose records the state has from now on
     std::atomic<bool> is_folding_{false}; // read by any thread
     bool lacks_memory_ = false;

@@ -37,7 +37,7 @@ void check(const ReplayResult& result, size_t file_bytes)
                       result.info.file_bytes == file_bytes && !result.modules.empty();
     if (!sane) std::abort();
     for (const LiveBlock& block : result.unfreed) {
-        if (block.thread.value >= result.threads.size()) std::abort();
+        if (block.thread.value >= totals.threads) std::abort();
         for (const Pc& pc : result.stacks.frames(block.stack))
             if (pc.module.value >= result.modules.size()) std::abort();
     }

@@ -265,6 +265,16 @@ TEST_CASE("v3.2, wrapped: folded events are worth what they were")
     CHECK(first.allocated_ns == 3040);
 }
 
+TEST_CASE("v3.5, forgotten: what is left over of a thread that has ended counts no more")
+{
+    const ReplayResult result = replay("v3.5-forgotten.zst");
+    CHECK(result.info.damage.empty());
+    CHECK(result.info.complete);
+    CHECK(result.info.folded_ns == 26'950);
+    CHECK(result.totals.threads == 2);
+    check_same_answers(result, replay("v3.2.zst"));
+}
+
 TEST_CASE("v3.1, wrapped: without a history")
 {
     const ReplayResult result = replay("v3.1-wrapped.zst");

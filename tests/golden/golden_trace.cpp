@@ -111,6 +111,27 @@ TraceBuilder wrapped_golden_trace(TraceLayout layout)
     return wrapped;
 }
 
+TraceBuilder forgotten_golden_trace(TraceLayout layout)
+{
+    constexpr uint64_t kLast = 26'950;
+    preload::FoldState state;
+    if (!state.init(false, history_grid())) throw std::logic_error("no memory");
+    TraceBuilder trace = golden_trace(layout, [&](TraceBuilder& growing, uint32_t thread, const TestEvent& event) {
+        growing.keep_flushed_raw = true;
+        fold(state, thread, event, growing);
+        if (event.stamp < kLast) return;
+        preload::FoldState::StreamState& stream = state.stream(state.stream_of(1, 0));
+        growing.flush(1);
+        stream.events = 0;
+        preload::MappedArray<preload::ThreadEnd> ends;
+        ends.push_back({1, {++stream.sequence, 0, 0}});
+        state.note_ended(ends);
+        state.forget_streams();
+    });
+    trace.carry(written(state), kLast);
+    return trace;
+}
+
 // A global points to the first block that is left, that one to the inside of the second, and the third to the fourth.
 TraceBuilder snapshot_golden_trace(TraceLayout layout)
 {

@@ -18,6 +18,10 @@ using AfterEvent = std::function<void(TraceBuilder& trace, uint32_t thread, cons
 // first part of one.
 [[nodiscard]] TraceBuilder wrapped_golden_trace(TraceLayout layout);
 
+// The same, all of whose events were folded, and of which thread 1 has ended: its chunks, and its buffers as they were,
+// are left over.
+[[nodiscard]] TraceBuilder forgotten_golden_trace(TraceLayout layout);
+
 // The same with a snapshot of its memory.
 [[nodiscard]] TraceBuilder snapshot_golden_trace(TraceLayout layout);
 

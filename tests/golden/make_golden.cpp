@@ -92,6 +92,7 @@ int main(int argc, char** argv)
     const auto layout = test::TraceLayout::compact();
     test::golden_trace(layout).save(directory / (version + ".zst"));
     test::wrapped_golden_trace(layout).save(directory / (version + "-wrapped.zst"));
+    test::forgotten_golden_trace(layout).save(directory / (version + "-forgotten.zst"));
     test::snapshot_golden_trace(layout).save(directory / (version + "-snapshot.zst"));
     test::killed_golden_trace(layout).save(directory / (version + "-killed.zst"));
     write_broken(directory, version);

@@ -89,6 +89,9 @@ class Live(LeakTest):
             self.assertGreaterEqual(after.summary["allocations"], before.summary["allocations"])
         self.assertTrue(all(report.trace["still_running"] for report in reports[:-1]))
         self.assert_left(reports[-1], "early_leak", 40 * threads, 40 * sum(1000 + i for i in range(threads)))
+        self.check_last(reports, trace)
+
+    def check_last(self, reports, trace):
         whole = self.report(trace)
         last = reports[-1]
         for peak in PEAKS:
@@ -106,6 +109,27 @@ class Live(LeakTest):
         reports, trace = self.follow(2, "8M")
         self.check_followed(reports, trace, 2)
         self.assertIsNotNone(reports[-1].trace["folded_ns"])
+
+    def test_a_thread_for_each_request_is_followed(self):
+        """Threads that ended leave the carried state, and the reader, while it goes on."""
+        folder = self.new_folder("churn")
+        trace = folder / "trace.zst"
+        program = subprocess.Popen([self.host("churn"), "16000"], cwd=folder, env=self.environment(
+            {"LD_PRELOAD": LIBLEAK, "LEAK_RING": "8M", "LEAK_OUT": "trace.zst"}))
+        self.addCleanup(self.end, program)
+        self.wait_for(trace)
+        reader = self.begin_leakan("report", "--follow", "--interval", "0.2", "--format", "json", *QUIET, trace)
+        out, err = reader.communicate(timeout=300)
+        self.assertEqual((reader.returncode, program.wait()), (0, 0), err)
+        reports = [Report(json.loads(line)) for line in out.splitlines()]
+        self.assertGreater(len(reports), 1)
+        for report in reports:
+            self.assertEqual(report.trace["damage"], [])
+            self.assert_sound(report)
+        self.assertIsNotNone(reports[-1].trace["folded_ns"])
+        self.assertEqual(reports[-1].summary["threads"], 16_001)
+        self.assert_left(reports[-1], "leak_in_request", 16, 1600)
+        self.check_last(reports, trace)
 
     def test_a_trace_that_is_not_there_yet_is_waited_for(self):
         folder = self.new_folder("waits")

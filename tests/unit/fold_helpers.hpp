@@ -19,11 +19,11 @@ namespace leak::test {
 
 // Folds an event. position: TraceBuilder::position() when it was appended to the stream of the thread.
 inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& event,
-                 std::pair<uint64_t, uint32_t> position)
+                 std::pair<uint64_t, uint32_t> position, uint32_t level = 0)
 {
     uint32_t stack = 0;
     for (const uint32_t pc : event.stack) stack = state.stacks().child(stack, pc);
-    const uint32_t stream = state.stream_of(thread, 0);
+    const uint32_t stream = state.stream_of(thread, level);
     state.apply(
         {event.kind, event.extra, event.truncated, event.stamp, event.address, event.size, stack, thread, stream});
     std::tie(state.stream(stream).sequence, state.stream(stream).events) = position;

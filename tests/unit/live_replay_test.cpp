@@ -1,7 +1,7 @@
 // A replay that follows a growing trace says what one replay of all of it says.
 #include "analyzer/decode/stamp_clock.hpp"
 #include "analyzer/replay/live_replay.hpp"
-#include "tests/unit/fold_helpers.hpp"
+#include "tests/unit/ending_threads.hpp"
 #include "tests/unit/own_trace.hpp"
 #include "tests/unit/random_program.hpp"
 
@@ -119,6 +119,52 @@ TEST_CASE("events that were folded before they were applied are taken from the c
     }
     CHECK(started_over > 50);
     CHECK(went_on > 50);
+}
+
+TEST_CASE("threads that ended are forgotten where all of theirs was applied, else it is taken from the carried state")
+{
+    uint64_t started_over = 0;
+    uint64_t went_on = 0;
+    uint64_t forgotten = 0;
+    for (unsigned seed = 0; seed < 40; ++seed) {
+        CAPTURE(seed);
+        Program program(seed);
+        TraceBuilder trace = running_trace();
+        preload::FoldState state;
+        REQUIRE(state.init(false, history_grid()));
+        EndingThreads threads(trace, state);
+        const TempTrace file(trace.image());
+        LiveReplay live(file.path());
+        CHECK(live.refresh());
+        uint64_t number = 0;
+        for (int step = 0; step < 12; ++step) {
+            for (uint64_t i = 20 + program.below(80); i > 0; --i) {
+                const auto [thread, event] = program.next();
+                threads.event(thread, program.below(20) == 0 ? 1 : 0, event);
+                if (program.below(60) == 0) threads.flush(thread, 0);
+                if (program.below(20) == 0) threads.end(program.end_thread(), program.below(8) != 0);
+            }
+            if (program.below(2) != 0) {
+                // What was applied before, or some more.
+                const size_t most = threads.waiting();
+                threads.fold(program.below(3) == 0 ? program.below(most + 1) : program.below(most / 4 + 1));
+                trace.carry(threads.carried(), threads.stamp(), ++number);
+            }
+            file.replace(trace.image());
+            const uint64_t before = live.times_started_over();
+            CHECK(live.refresh());
+            (live.times_started_over() == before ? went_on : started_over) += 1;
+            check_same_as_whole(live, file);
+        }
+        end(trace);
+        file.replace(trace.image());
+        CHECK_FALSE(live.refresh());
+        check_same_as_whole(live, file);
+        forgotten += threads.forgotten();
+    }
+    CHECK(started_over > 20);
+    CHECK(went_on > 20);
+    CHECK(forgotten > 200);
 }
 
 TEST_CASE("what has a stamp behind the moment of a refresh waits for the next")

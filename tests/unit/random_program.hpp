@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace leak::test {
@@ -43,7 +44,14 @@ public:
             event.extra = is_range ? uint8_t{3} : below(5) == 0 ? uint8_t{6} : uint8_t{0};
         }
         last_[thread] = event;
-        return {thread, event};
+        return {indexes_[thread], event};
+    }
+    // One of its threads ends, and the next one takes its place. Returns its index.
+    [[nodiscard]] uint32_t end_thread()
+    {
+        const auto thread = static_cast<uint32_t>(below(kThreads));
+        last_[thread] = {};
+        return std::exchange(indexes_[thread], next_index_++);
     }
     uint64_t below(uint64_t bound) { return random_() % bound; }
 
@@ -63,6 +71,8 @@ private:
     std::mt19937 random_;
     uint64_t stamp_ = 0;
     TestEvent last_[kThreads];
+    uint32_t indexes_[kThreads] = {0, 1, 2};
+    uint32_t next_index_ = kThreads;
 };
 
 inline void check_same(const std::vector<analyzer::LiveBlock>& folded, const ReplayResult& a,
