@@ -110,4 +110,21 @@ private:
     bool out_of_memory_ = false;
 };
 
+// A MappedArray of a static object. When exit() destroys those, threads of ours go on: nothing is given back.
+template <typename T> class LastingArray {
+public:
+    constexpr LastingArray() noexcept : array_() {}
+    ~LastingArray() {} // not array_'s
+    LastingArray(const LastingArray&) = delete;
+    LastingArray& operator=(const LastingArray&) = delete;
+
+    [[nodiscard]] MappedArray<T>& operator*() noexcept { return array_; }
+    [[nodiscard]] MappedArray<T>* operator->() noexcept { return &array_; }
+
+private:
+    union {
+        MappedArray<T> array_;
+    };
+};
+
 } // namespace leak::preload

@@ -118,14 +118,14 @@ void ThreadRegistry::note_end(const ThreadState& state) noexcept
     ThreadEnd end{state.index, {}};
     for (uint32_t level = 0; level < kLevels; ++level) end.buffers[level] = state.streams[level].filled_buffers();
     const Locked locked(ends_lock_);
-    ends_.push_back(end);
+    ends_->push_back(end);
 }
 
 void ThreadRegistry::take_ends(MappedArray<ThreadEnd>& ends) noexcept
 {
     ends.clear();
     const Locked locked(ends_lock_);
-    ends = std::move(ends_);
+    ends = std::move(*ends_);
 }
 
 uint64_t ThreadRegistry::event_count() const noexcept
@@ -154,7 +154,7 @@ void ThreadRegistry::reset() noexcept
     next_index_ = 0;
     events_of_gone_threads_ = 0;
     // A thread that is not here may have been changing it: its memory is left alone.
-    new (&ends_) MappedArray<ThreadEnd>;
+    new (&ends_) LastingArray<ThreadEnd>;
 }
 
 void refresh_name(ThreadState& state) noexcept

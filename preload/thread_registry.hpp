@@ -88,7 +88,7 @@ private:
     uint32_t next_index_ = 0;
     uint64_t events_of_gone_threads_ = 0;
     Lock ends_lock_;
-    MappedArray<ThreadEnd> ends_; // for the next fold; each thread of them has records in the ring, too
+    LastingArray<ThreadEnd> ends_; // for the next fold; each thread of them has records in the ring, too
 };
 
 // Writes the thread's name to the journal when it has changed. Under the state lock, on the thread itself.

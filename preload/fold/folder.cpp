@@ -159,16 +159,16 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
 // Of threads that have ended, so that what is kept of streams does not grow with the number of threads there ever were.
 void Folder::forget_streams() noexcept
 {
-    g_tracer.threads.take_ends(ends_);
-    state_->note_ended(ends_);
-    ends_.clear();
+    MappedArray<ThreadEnd> ends;
+    g_tracer.threads.take_ends(ends);
+    state_->note_ended(ends);
     state_->forget_streams();
 }
 
 // Journal slots that are complete: their records go on in the carried state.
 bool Folder::take_journal(int fd, uint64_t last_stamp) noexcept
 {
-    journal_slots_.clear();
+    journal_slots_->clear();
     SlotRing& ring = g_tracer.file.ring();
     MappedArray<std::byte> slot;
     for (uint32_t i = 0; i < ring.slots(); ++i) {
@@ -179,18 +179,18 @@ bool Folder::take_journal(int fd, uint64_t last_stamp) noexcept
         const uint64_t bytes = format::kSlotBytes - sizeof(format::SlotHeader);
         if (os::read_at(fd, slot.begin(), bytes, from) != static_cast<long>(bytes)) continue;
         state_->journal().take({slot.begin(), bytes});
-        journal_slots_.push_back(i);
+        journal_slots_->push_back(i);
     }
     if (!state_->journal().words().empty()) state_->forget_threads(last_stamp);
-    if (!state_->out_of_memory() && !journal_slots_.out_of_memory()) return true;
+    if (!state_->out_of_memory() && !journal_slots_->out_of_memory()) return true;
     g_tracer.fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
     return false;
 }
 
 void Folder::free_journal() noexcept
 {
-    for (const uint32_t slot : journal_slots_) g_tracer.file.ring().free(slot);
-    journal_slots_.clear();
+    for (const uint32_t slot : *journal_slots_) g_tracer.file.ring().free(slot);
+    journal_slots_->clear();
 }
 
 bool Folder::write_state(const Plan& to_do) noexcept
@@ -280,7 +280,6 @@ void Folder::reset() noexcept
         unmap_own(state_, sizeof(FoldState));
     }
     // In the middle of a fold by a thread that is not here the state may be anything: its memory is left alone.
-    if (is_folding()) new (&ends_) MappedArray<ThreadEnd>;
     state_ = nullptr;
     is_folding_.store(false, std::memory_order_relaxed);
     number_ = last_number_ = 0;

@@ -6,7 +6,6 @@
 
 #include "format/carried.hpp"
 #include "format/layout.hpp"
-#include "preload/fold/thread_end.hpp"
 #include "preload/mapped_array.hpp"
 
 #include <atomic>
@@ -57,9 +56,8 @@ private:
     void free_journal() noexcept;
 
     FoldState* state_ = nullptr;
-    MappedArray<ThreadEnd> ends_;         // of threads; empty between folds
-    MappedArray<uint32_t> journal_slots_; // whose records the state has from now on
-    std::atomic<bool> is_folding_{false}; // read by any thread
+    LastingArray<uint32_t> journal_slots_; // whose records the state has from now on
+    std::atomic<bool> is_folding_{false};  // read by any thread
     bool lacks_memory_ = false;
     uint64_t number_ = 0;                           // of the carried state that holds
     uint64_t last_number_ = 0;                      // of the one that was begun last

@@ -1,6 +1,6 @@
 // churn THREADS: a thread for each request: so many of them, four at a time. Each makes some blocks and releases them;
-// every thousandth leaks one of 100 bytes, and is called "leaky". The file "memory" says every 2,000 threads what anonymous
-// memory the process has, in KiB.
+// every thousandth leaks one of 100 bytes, and is called "leaky". The file "memory" says every 2,000 threads what
+// anonymous memory the process has, in KiB.
 #include "host.hpp"
 
 #include <pthread.h>
