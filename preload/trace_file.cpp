@@ -254,6 +254,11 @@ bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
         error_ = -EFBIG;
         return false;
     }
+    // Reserving takes long enough for somebody to cut the file meanwhile, which must not become longer then.
+    if (is_shorter(fd, from)) {
+        note_cut();
+        return false;
+    }
     const bool can_reserve = result != -EOPNOTSUPP && result != -ENOSYS;
     if (!can_reserve || result >= 0) result = os::truncate(fd, from + kSlotBytes);
     if (result >= 0) result = os::write_at(fd, &first, sizeof first, from);
@@ -305,8 +310,7 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
 {
     const uint32_t had = ring_.slots();
     if (is_cut(fd)) {
-        was_cut_.store(true, std::memory_order_relaxed);
-        error_ = -ESTALE;
+        note_cut();
         return {};
     }
     const uint32_t index = ring_.take(kind, slot_uses_ + 1);
@@ -468,11 +472,21 @@ void TraceFile::leave(const void* fault) noexcept
     }
 }
 
-bool TraceFile::is_cut(int fd) const noexcept
+bool TraceFile::is_shorter(int fd, uint64_t bytes) noexcept
 {
     struct stat status{};
-    if (os::status(fd, status) >= 0 && static_cast<uint64_t>(status.st_size) < uint64_t{ring_.slots()} * kSlotBytes)
-        return true;
+    return os::status(fd, status) >= 0 && static_cast<uint64_t>(status.st_size) < bytes;
+}
+
+void TraceFile::note_cut() noexcept
+{
+    was_cut_.store(true, std::memory_order_relaxed);
+    error_ = -ESTALE;
+}
+
+bool TraceFile::is_cut(int fd) const noexcept
+{
+    if (is_shorter(fd, uint64_t{ring_.slots()} * kSlotBytes)) return true;
     // Cut to nothing between this look and the calls that made it longer.
     return first_slot_ != nullptr && header().trace_id != trace_id_;
 }

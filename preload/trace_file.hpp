@@ -95,6 +95,8 @@ private:
     [[nodiscard]] format::SlotHeader make_header(format::SlotKind kind, uint32_t owner_tid) const noexcept;
     [[nodiscard]] long take_room(int fd, uint32_t index) noexcept;
     void limit_ring(int error) noexcept;
+    [[nodiscard]] static bool is_shorter(int fd, uint64_t bytes) noexcept;
+    void note_cut() noexcept;
     [[nodiscard]] bool extend(int fd, const format::SlotHeader& header) noexcept;
     static void recycle(std::byte* slot, const format::SlotHeader& header) noexcept;
     void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
