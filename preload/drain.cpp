@@ -48,14 +48,15 @@ bool Drain::prepare() noexcept
 }
 
 // Compression is for processors that have nothing else to do: else it takes from the host's threads nearly as much as
-// recording does. Nor is there time for it where the writer falls behind; a thread that helps then should soon go on.
+// recording does. Nor is there time for it where the writer has a fold to finish, or falls behind; a thread that helps
+// then should soon go on.
 bool Drain::is_to_compress() noexcept
 {
     if (g_tracer.settings.compression != Compression::automatic)
         return g_tracer.settings.compression == Compression::always;
     if (!t_local.is_writer) return !g_tracer.writer.ensure_running();
     const BufferPool& pool = g_tracer.pool;
-    const bool is_behind = 2 * pool.waiting_count() > pool.count();
+    const bool is_behind = g_tracer.folder.is_folding() || 2 * pool.waiting_count() > pool.count();
     return g_tracer.writer.has_spare_processor() && !is_behind;
 }
 

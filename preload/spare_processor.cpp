@@ -48,7 +48,8 @@ bool SpareProcessor::is_there() noexcept
     return !is_shared_ && !is_loaded_;
 }
 
-// Work that takes all of a processor slows down what runs beside it, and soon the host waits for it.
+// Work that takes all of a processor slows down what runs beside it, and soon the host waits for it. It takes half of the
+// time or less without compression before there is time for that again.
 void SpareProcessor::look_at_load(uint64_t ran_ns) noexcept
 {
     constexpr uint32_t kPieces = 16;
@@ -56,7 +57,7 @@ void SpareProcessor::look_at_load(uint64_t ran_ns) noexcept
     const uint64_t now = os::clock_ns(CLOCK_MONOTONIC);
     const uint64_t ran = ran_ns - window_ran_ns_;
     const uint64_t all = now - window_began_ns_;
-    is_loaded_ = is_loaded_ ? ran > all / 4 : ran > all / 4 * 3;
+    is_loaded_ = is_loaded_ ? ran > all / 2 : ran > all / 8 * 7;
     window_ran_ns_ = ran_ns;
     window_began_ns_ = now;
     window_pieces_ = 0;
