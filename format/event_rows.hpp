@@ -164,7 +164,8 @@ public:
     // The smallest buffer that is sure to hold an event with a stack of `depth` frames.
     [[nodiscard]] static constexpr uint32_t least_bytes(uint32_t depth) noexcept
     {
-        return sizeof(RawBufferHeader) + kWideRowBytes + kWrittenOver + kSpareBytes + depth * uint32_t{sizeof(uint32_t)};
+        return sizeof(RawBufferHeader) + kWideRowBytes + kWrittenOver + kSpareBytes +
+               depth * uint32_t{sizeof(uint32_t)};
     }
 
 private:

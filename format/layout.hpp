@@ -290,7 +290,7 @@ struct EventChunkHeader {
     uint64_t base_stamp;
     uint64_t last_stamp;
     uint32_t event_count;
-    uint32_t compressed_bytes; // of the zstd frames that follow this frame
+    uint32_t compressed_bytes;           // of the zstd frames that follow this frame
     uint32_t column_bytes[kColumnCount]; // of rows: the first is what all take, the others are 0
     uint32_t checksum;                   // of the bytes before it
 };

@@ -77,8 +77,8 @@ public:
 private:
     static constexpr uint32_t kMost = 1u << 20;
     static constexpr uint32_t kMostWarm = 16; // of a size
-    static constexpr uint32_t kSizes = 5; // of the lists
-    static constexpr uint32_t kLarge = 4; // of them, those of large buffers
+    static constexpr uint32_t kSizes = 5;     // of the lists
+    static constexpr uint32_t kLarge = 4;     // of them, those of large buffers
 
     // Free ones of about one size.
     struct FreeList {

@@ -48,8 +48,8 @@ bool SpareProcessor::is_there() noexcept
     return !is_shared_ && !is_loaded_;
 }
 
-// Work that takes all of a processor slows down what runs beside it, and soon the host waits for it. It takes half of the
-// time or less without compression before there is time for that again.
+// Work that takes all of a processor slows down what runs beside it, and soon the host waits for it. It takes half of
+// the time or less without compression before there is time for that again.
 void SpareProcessor::look_at_load(uint64_t ran_ns) noexcept
 {
     constexpr uint32_t kPieces = 16;

@@ -25,6 +25,12 @@ struct Compressor {
     Compressor() { REQUIRE(compressor.init(std::as_writable_bytes(std::span(memory)), 3)); }
 };
 
+struct Decompressing {
+    std::vector<uint64_t> memory = std::vector<uint64_t>(Decompressor::memory_bytes() / sizeof(uint64_t));
+    Decompressor decompressor;
+    Decompressing() { REQUIRE(decompressor.init(std::as_writable_bytes(std::span(memory)))); }
+};
+
 // A raw buffer with `count` events of some variety.
 RowBuffer make_buffer(uint32_t count)
 {
@@ -71,9 +77,7 @@ std::vector<uint64_t> empty_slot()
 TEST_CASE("a chunk decompresses to the columns of its buffer")
 {
     Compressor tool;
-    std::vector<uint64_t> decompressor_memory(Decompressor::memory_bytes() / sizeof(uint64_t));
-    Decompressor decompressor;
-    REQUIRE(decompressor.init(std::as_writable_bytes(std::span(decompressor_memory))));
+    Decompressing from;
     for (const uint32_t count : {0u, 1u, 100u, 100'000u}) {
         RowBuffer buffer = make_buffer(count);
         EventChunkHeader header = {};
@@ -85,7 +89,7 @@ TEST_CASE("a chunk decompresses to the columns of its buffer")
         CHECK(header.checksum == LEAK_CHECKSUM_UP_TO(header, checksum));
         const size_t bytes = std::accumulate(std::begin(header.column_bytes), std::end(header.column_bytes), size_t{0});
         std::vector<std::byte> columns(bytes + 1); // never without memory
-        REQUIRE(decompressor.decompress(compressed, std::span(columns).first(bytes)) == nullptr);
+        REQUIRE(from.decompressor.decompress(compressed, std::span(columns).first(bytes)) == nullptr);
         std::vector<std::byte> encoder_memory(EventEncoder::memory_bytes(kRawBufferBytes));
         const auto encoder = std::make_unique<EventEncoder>();
         encoder->begin(encoder_memory, kRawBufferBytes, 100);
@@ -102,9 +106,7 @@ TEST_CASE("a chunk decompresses to the columns of its buffer")
 TEST_CASE("a chunk of rows holds the rows of its buffer")
 {
     Compressor tool;
-    std::vector<uint64_t> decompressor_memory(Decompressor::memory_bytes() / sizeof(uint64_t));
-    Decompressor decompressor;
-    REQUIRE(decompressor.init(std::as_writable_bytes(std::span(decompressor_memory))));
+    Decompressing from;
     for (const uint32_t count : {1u, 2u, 100u, 100'000u}) {
         RowBuffer buffer = make_buffer(count);
         EventChunkHeader header = {};
@@ -116,13 +118,13 @@ TEST_CASE("a chunk of rows holds the rows of its buffer")
         CHECK(header.checksum == LEAK_CHECKSUM_UP_TO(header, checksum));
         CHECK(is_valid_zst(stored));
         std::vector<std::byte> rows(header.column_bytes[0]);
-        REQUIRE(decompressor.decompress(stored, rows) == nullptr);
+        REQUIRE(from.decompressor.decompress(stored, rows) == nullptr);
         CHECK(rows.size() == rows_end(buffer.header().written) - sizeof(RawBufferHeader));
         CHECK(std::memcmp(rows.data(), &buffer.header() + 1, rows.size()) == 0);
         rows[rows.size() / 2] ^= std::byte{1};
         std::vector<std::byte> damaged(stored.begin(), stored.end());
         damaged[stored.size() / 2] ^= std::byte{1};
-        CHECK(decompressor.decompress(damaged, rows) != nullptr);
+        CHECK(from.decompressor.decompress(damaged, rows) != nullptr);
     }
 }
 
@@ -160,28 +162,26 @@ TEST_CASE("a buffer that somebody has written into gives the events before that,
 TEST_CASE("a chunk with a wrong byte, or of another size than it says, is refused")
 {
     Compressor tool;
-    std::vector<uint64_t> decompressor_memory(Decompressor::memory_bytes() / sizeof(uint64_t));
-    Decompressor decompressor;
-    REQUIRE(decompressor.init(std::as_writable_bytes(std::span(decompressor_memory))));
+    Decompressing from;
     RowBuffer buffer = make_buffer(50);
     EventChunkHeader header = {};
     const auto compressed = tool.compressor.compress(buffer.header(), header);
     const size_t bytes = std::accumulate(std::begin(header.column_bytes), std::end(header.column_bytes), size_t{0});
     std::vector<std::byte> columns(bytes);
-    REQUIRE(decompressor.decompress(compressed, columns) == nullptr);
+    REQUIRE(from.decompressor.decompress(compressed, columns) == nullptr);
     for (size_t i = 0; i < compressed.size(); ++i) {
         std::vector<std::byte> damaged(compressed.begin(), compressed.end());
         damaged[i] ^= std::byte{0x10};
         // Some bits of a zstd frame mean nothing, such as the size of the window beyond what is needed.
         std::vector<std::byte> read(bytes);
-        if (decompressor.decompress(damaged, read) == nullptr) CHECK(read == columns);
+        if (from.decompressor.decompress(damaged, read) == nullptr) CHECK(read == columns);
     }
     for (size_t cut = 0; cut < compressed.size(); ++cut)
-        CHECK(decompressor.decompress(compressed.first(cut), columns) != nullptr);
+        CHECK(from.decompressor.decompress(compressed.first(cut), columns) != nullptr);
     std::vector<std::byte> larger(bytes + 1);
-    CHECK(decompressor.decompress(compressed, larger) != nullptr);
+    CHECK(from.decompressor.decompress(compressed, larger) != nullptr);
     std::vector<std::byte> smaller(bytes - 1);
-    CHECK(decompressor.decompress(compressed, smaller) != nullptr);
+    CHECK(from.decompressor.decompress(compressed, smaller) != nullptr);
 }
 
 TEST_CASE("a slot is a valid zstd file before, while and after a chunk is added")

@@ -154,7 +154,8 @@ TEST_CASE("a full buffer is never written over its end, whatever the events are"
             }
             CHECK(buffer.count() == count);
             CHECK(rows_end(buffer.header().written) <= bytes);
-            CHECK(rows_end(buffer.header().written) + pushes * 4 + 64 + RowWriter::kSpareBytes > bytes); // and it is used
+            CHECK(rows_end(buffer.header().written) + pushes * 4 + 64 + RowWriter::kSpareBytes >
+                  bytes); // and it is used
             for (size_t i = bytes / 8; i < buffer.memory.size(); ++i) CHECK(buffer.memory[i] == 0x5555555555555555u);
         }
     }
