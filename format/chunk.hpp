@@ -31,7 +31,7 @@ public:
     // from a row on that somebody has overwritten are left out: header.event_count says how many are there.
     [[nodiscard]] std::span<const std::byte> compress(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept;
 
-    // The same without compression, for a tenth of the time: the rows as they are.
+    // The same without compression, in less than half of the time: the rows as they are.
     [[nodiscard]] std::span<const std::byte> store(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept;
 
 private:
