@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameTag = 0x4B41454C; // "LEAK"
 inline constexpr uint32_t kSkippablePrefixBytes = 8;
 
 inline constexpr uint16_t kVersionMajor = 3;
-inline constexpr uint16_t kVersionMinor = 5;
+inline constexpr uint16_t kVersionMinor = 6;
 
 // The last minor version that is known of a major one.
 [[nodiscard]] constexpr uint16_t newest_minor(uint16_t major) noexcept
@@ -130,9 +130,14 @@ inline constexpr uint32_t kRawBufferBytes = 64 * 1024;
 inline constexpr uint32_t kMaxRawBufferBytes = 256 * 1024;
 inline constexpr uint32_t kMaxColumnBytes = 2 * 1024 * 1024; // of the events of a raw buffer, all columns
 
-// tsc_64: the time-stamp counter divided by 64 (since 1.1).
-enum class StampClock : uint32_t { tsc = 1, monotonic_ns = 2, tsc_64 = 3 };
-inline constexpr unsigned kTscShift = 6;
+// tsc_64, tsc_128: the time-stamp counter divided by 64 (since 1.1), by 128 (since 3.6; releases may be early).
+enum class StampClock : uint32_t { tsc = 1, monotonic_ns = 2, tsc_64 = 3, tsc_128 = 4 };
+
+// Of a clock that is the time-stamp counter: log2 of the ticks of a stamp.
+[[nodiscard]] constexpr unsigned tsc_shift(StampClock clock) noexcept
+{
+    return clock == StampClock::tsc_128 ? 7 : clock == StampClock::tsc_64 ? 6 : 0;
+}
 
 // How the process ended, as far as it could say so itself.
 enum class EndState : uint32_t {

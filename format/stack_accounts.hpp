@@ -43,7 +43,7 @@ struct StackTotals {
 // The first tick of a history: 1 to 2 ms.
 [[nodiscard]] constexpr unsigned history_tick_log2(StampClock clock) noexcept
 {
-    return clock == StampClock::tsc ? 22 : clock == StampClock::tsc_64 ? 16 : 20;
+    return clock == StampClock::monotonic_ns ? 20 : 22 - tsc_shift(clock);
 }
 
 // How things stood at the end of a tick. A tick without a point is like the one before it.

@@ -34,7 +34,7 @@ namespace {
 
 void Clock::init() noexcept
 {
-    if (counter_is_invariant() && kernel_trusts_counter()) kind_ = format::StampClock::tsc_64;
+    if (counter_is_invariant() && kernel_trusts_counter()) kind_ = format::StampClock::tsc_128;
 }
 
 uint64_t Clock::monotonic_ns() noexcept

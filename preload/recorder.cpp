@@ -303,7 +303,7 @@ bool record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return true;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_free && !g_tracer.sampling.take(block)) return false;
-    record<false, false>(kind, g_tracer.clock.now(), number(block), 0, 0);
+    record<false, false>(kind, g_tracer.clock.of_release(), number(block), 0, 0);
     return true;
 }
 

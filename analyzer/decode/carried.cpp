@@ -195,6 +195,12 @@ void read_state(CarriedDecoder& from, CarriedState& state, const format::FileHea
         read_list(from, state.journal, [&](uint64_t& word) { word = from.get(); });
     }
     if (header.version_minor >= 5) read_forgotten(from, state);
+    if (header.version_minor >= 6)
+        read_list(from, state.latest_releases, [&](CarriedState::LatestRelease& release) {
+            release.address = from.get();
+            release.thread = from.get32();
+            release.before = from.get();
+        });
     // What follows is a newer version's.
 }
 

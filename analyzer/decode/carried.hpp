@@ -62,6 +62,12 @@ struct CarriedState {
         uint64_t bytes = 0;
     };
 
+    struct LatestRelease {
+        uint64_t address = 0;
+        uint32_t thread = 0;
+        uint64_t before = 0; // stamps before the last folded event
+    };
+
     uint64_t number = 0;
     uint64_t stamp = 0; // no event that was folded is later
     std::array<uint64_t, format::kCarriedTotals> totals{};
@@ -80,9 +86,10 @@ struct CarriedState {
     // Of the whole process, by account number.
     std::vector<Stack> process;
     unsigned history_tick_log2 = 0;
-    std::vector<uint64_t> journal;  // records whose slots were used again, each filled up to 8 bytes
-    ThreadRuns forgotten;           // ended, all folded: what there is of their streams is left over
-    uint64_t forgotten_buffers = 0; // of their streams
+    std::vector<uint64_t> journal;              // records whose slots were used again, each filled up to 8 bytes
+    ThreadRuns forgotten;                       // ended, all folded: what there is of their streams is left over
+    uint64_t forgotten_buffers = 0;             // of their streams
+    std::vector<LatestRelease> latest_releases; // latest first
 
     [[nodiscard]] uint64_t total(format::CarriedTotal which) const { return totals[static_cast<size_t>(which)]; }
 };

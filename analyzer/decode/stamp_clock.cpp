@@ -63,10 +63,10 @@ std::optional<format::ClockPair> read_clock(format::StampClock clock)
     const uint64_t now_ns = monotonic_ns();
     if (clock == format::StampClock::monotonic_ns) return format::ClockPair{now_ns, now_ns};
 #if defined(__x86_64__)
-    if (clock == format::StampClock::tsc) return format::ClockPair{__rdtsc(), now_ns};
-    if (clock == format::StampClock::tsc_64) return format::ClockPair{__rdtsc() >> format::kTscShift, now_ns};
-#endif
+    return format::ClockPair{__rdtsc() >> format::tsc_shift(clock), now_ns};
+#else
     return std::nullopt;
+#endif
 }
 
 std::optional<StampConverter> make_converter(const format::FileHeader& header, bool same_boot)

@@ -157,6 +157,7 @@ void LiveReplay::apply_events(bool from_start)
         replayer_->apply(event);
         if (tells_progress && done % kProgressEvents == 0) on_progress_(std::min(static_cast<double>(done) / all, 1.0));
     }
+    replayer_->settle(trace_->cut_stamp.value_or(UINT64_MAX));
     if (tells_progress) on_progress_(1);
     close_finished_buffers();
     damage_.merge(trace_->damage);

@@ -3,6 +3,7 @@
 #include "format/families.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <tuple>
 #include <utility>
 
@@ -37,7 +38,7 @@ namespace {
 } // namespace
 
 Replayer::Replayer(const TraceContents& trace, std::vector<Analysis*> analyses)
-    : analyses_(std::move(analyses)), accounts_(trace.header, trace.clock, tick_log2_of(trace)),
+    : analyses_(std::move(analyses)), early_(trace.header.stamp_clock), accounts_(trace.header, trace.clock, tick_log2_of(trace)),
       sample_bytes_(trace.header.sample_bytes)
 {
     for (const Stream& stream : trace.streams) begin_stream(static_cast<uint32_t>(streams_.size()), stream.thread);
@@ -52,6 +53,7 @@ void Replayer::begin_stream(uint32_t number, ThreadId thread)
 
 void Replayer::end_stream(uint32_t number, ThreadId thread)
 {
+    settle(UINT64_MAX);
     streams_[number] = {};
     first_streams_.erase(thread);
 }
@@ -77,7 +79,14 @@ void Replayer::inherit(const LiveBlock& block)
 
 void Replayer::apply(const TraceEvent& event)
 {
-    now_ns_ = std::max(now_ns_, event.at_ns); // an event behind a cut may be earlier
+    if (event.stamp < now_) { // behind a cut, or folded later than one that a release waited for
+        TraceEvent late = event;
+        late.stamp = now_;
+        late.at_ns = std::max(late.at_ns, now_ns_);
+        return apply(late);
+    }
+    if (!early_.empty()) settle(event.stamp);
+    now_ns_ = std::max(now_ns_, event.at_ns);
     now_ = event.stamp;
     if (!analyses_.empty() && now_ns_ >= next_tick_ns_) tick();
     ++totals_.events_by_kind[static_cast<size_t>(event.kind)];
@@ -91,8 +100,14 @@ void Replayer::apply(const TraceEvent& event)
     if (event.kind == EventKind::unmap_undo) return undo_unmap(event);
 }
 
+void Replayer::settle(uint64_t stamp)
+{
+    for (TraceEvent late; early_.take_late(stamp, late);) release_unknown(late);
+}
+
 void Replayer::finish()
 {
+    settle(UINT64_MAX);
     for (StreamState& stream : streams_) {
         if (!stream.last_was_realloc_release) continue;
         end_realloc(stream);
@@ -139,6 +154,8 @@ void Replayer::carry(const TraceContents& trace, StackTable& stacks)
         return block;
     };
     carry_totals(state, trace.clock);
+    for (const auto& release : state.latest_releases | std::views::reverse)
+        early_.note({release.address, now_ - std::min(now_, release.before), ThreadId{release.thread}});
     for (const CarriedState::Stack& stack : state.stacks) carry_stack(stack, ids[stack.node], trace.clock);
     carry_accounts(state, ids);
     carry_unknown(state);
@@ -291,41 +308,59 @@ void Replayer::allocate(const TraceEvent& event)
     add_live(block);
     accounts_.table().allocate(accounts_.of(block.stack), amount, now_);
     for (Analysis* analysis : analyses_) analysis->on_allocate(block);
+    if (TraceEvent early; !early_.empty() && early_.take_for(event, early)) {
+        early.stamp = event.stamp;
+        early.at_ns = event.at_ns;
+        release(early);
+    }
 }
 
 void Replayer::release(const TraceEvent& event)
 {
-    const std::optional<LiveBlock> block = take_block(event.address, event.kind);
-    if (!block) {
-        totals_.releases += one_block();
-        unknown_releases() += one_block();
-        if (event.kind == EventKind::realloc_release) {
-            PendingRelease unmatched;
-            unmatched.block.address = event.address;
-            unmatched.released = now_;
-            remember(streams_[event.stream], unmatched);
-        }
-        return;
+    if (const std::optional<LiveBlock> block = take_block(event.address, event.kind)) {
+        early_.note(event);
+        return release_known(event, *block);
     }
-    const format::Amount amount = amount_of(*block, sample_bytes_);
+    if (streams_.size() == 1) return release_unknown(event);
+    // Whether its realloc returns makes no difference to a block that is not known yet.
+    streams_[event.stream].last_was_realloc_release = false;
+    early_.add(event);
+}
+
+void Replayer::release_unknown(const TraceEvent& event)
+{
+    totals_.releases += one_block();
+    unknown_releases() += one_block();
+    if (event.kind != EventKind::realloc_release) return;
+    PendingRelease unmatched;
+    unmatched.block.address = event.address;
+    unmatched.released = event.stamp;
+    remember(streams_[event.stream], unmatched);
+}
+
+void Replayer::release_known(const TraceEvent& event, const LiveBlock& block)
+{
+    const format::Amount amount = amount_of(block, sample_bytes_);
     totals_.releases += amount.blocks;
-    drop_live(*block);
-    const bool mismatched = !format::same_family(block->kind, event.kind);
-    if (mismatched) count_mismatch(*block, event.kind);
+    drop_live(block);
+    const bool mismatched = !format::same_family(block.kind, event.kind);
+    if (mismatched) count_mismatch(block, event.kind);
     uint64_t& last = last_allocation(event);
-    const bool own_last = last == event.address && block->thread == event.thread && !block->inherited;
+    const bool own_last = last == event.address && block.thread == event.thread && !block.inherited;
     // A block that realloc moves lives on in another: that is no temporary.
     // Where the next allocation may not be recorded nobody knows.
     const bool is_temporary = own_last && event.kind != EventKind::realloc_release && sample_bytes_ == 0;
     if (is_temporary) totals_.temporary_allocations += amount.blocks;
     if (own_last) last = 0;
-    if (!block->inherited)
-        accounts_.table().release(accounts_.of(block->stack), amount, now_ - block->stamp, is_temporary, now_);
+    if (!block.inherited)
+        accounts_.table().release(accounts_.of(block.stack), amount, now_ - block.stamp, is_temporary, now_);
     if (event.kind == EventKind::realloc_release) {
-        remember(streams_[event.stream], {*block, now_, mismatched});
-        if (!block->inherited) accounts_.table().depart(accounts_.of(block->stack), amount);
+        StreamState& stream = streams_[event.stream];
+        remember(stream, {block, now_, mismatched});
+        if (!block.inherited && stream.last_was_realloc_release) // else it has waited
+            accounts_.table().depart(accounts_.of(block.stack), amount);
     }
-    for (Analysis* analysis : analyses_) analysis->on_release(*block, event.at_ns, event.thread, event.kind);
+    for (Analysis* analysis : analyses_) analysis->on_release(block, event.at_ns, event.thread, event.kind);
 }
 
 // leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
@@ -359,6 +394,7 @@ void Replayer::end_realloc(const StreamState& stream)
 
 void Replayer::undo_realloc(const TraceEvent& event)
 {
+    if (TraceEvent early; early_.take_undone(event, early)) return;
     auto& pending = streams_[event.stream].pending;
     for (auto at = pending.rbegin(); at != pending.rend(); ++at)
         if (at->valid && at->block.address == event.address) return revive(*at, event.address);

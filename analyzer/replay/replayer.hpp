@@ -8,6 +8,7 @@
 #include "analyzer/replay/mapped_ranges.hpp"
 #include "analyzer/replay/replay.hpp"
 #include "analyzer/replay/stack_accounts.hpp"
+#include "format/early_releases.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -37,6 +38,9 @@ public:
     void carry(const TraceContents& trace, StackTable& stacks);
 
     void apply(const TraceEvent& event);
+    // No event before `stamp` follows now (UINT64_MAX: none at all): releases that still find no block are of unknown
+    // ones.
+    void settle(uint64_t stamp);
 
     // After the last event: a realloc that had not returned has released nothing.
     void finish();
@@ -88,6 +92,8 @@ private:
     }
     void allocate(const TraceEvent& event);
     void release(const TraceEvent& event);
+    void release_known(const TraceEvent& event, const LiveBlock& block);
+    void release_unknown(const TraceEvent& event);
     void undo_realloc(const TraceEvent& event);
     void map(const TraceEvent& event);
     void unmap(const TraceEvent& event);
@@ -110,6 +116,7 @@ private:
     [[nodiscard]] LiveTable& table_of(format::EventKind allocated);
 
     std::vector<Analysis*> analyses_;
+    format::EarlyReleases<TraceEvent, std::vector<TraceEvent>> early_;
     Totals totals_;
     LiveTable heap_;
     LiveTable custom_; // leak_alloc(): a pool's first block has the address of the pool

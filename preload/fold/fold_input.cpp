@@ -207,6 +207,7 @@ bool FoldInput::begin(int fd, uint64_t last_stamp) noexcept
 {
     fd_ = fd;
     last_stamp_ = last_stamp;
+    latest_ = last_stamp + state_.most_early();
     if (!decompressor_memory_.resize(format::Decompressor::memory_bytes()) ||
         !decompressor_.init({decompressor_memory_.begin(), decompressor_memory_.size()}))
         return false;
@@ -224,7 +225,7 @@ void FoldInput::copy_raw_buffers() noexcept
         const uint64_t written = std::atomic_ref(const_cast<uint64_t&>(from.written)).load(std::memory_order_acquire);
         const bool is_free = from.state == format::BufferState::free;
         const uint64_t base_stamp = from.base_stamp;
-        if ((generation & 1) != 0 || is_free || base_stamp > last_stamp_) continue;
+        if ((generation & 1) != 0 || is_free || base_stamp > latest_) continue;
         const uint64_t rows_end = format::rows_end(written);
         if (rows_end < sizeof from || rows_end > g_tracer.pool.at(i).bytes) continue;
         const uint64_t bytes = rows_end - sizeof from;
@@ -248,7 +249,7 @@ void FoldInput::copy_raw_buffers() noexcept
 bool FoldInput::list_chunks() noexcept
 {
     for (uint32_t i = 0; i < g_tracer.file.ring().slots(); ++i)
-        if (g_tracer.file.ring().may_have_events_before(i, last_stamp_) && !list_chunks_of(i)) return false;
+        if (g_tracer.file.ring().may_have_events_before(i, latest_) && !list_chunks_of(i)) return false;
     return true;
 }
 
@@ -262,7 +263,7 @@ bool FoldInput::list_chunks_of(uint32_t slot) noexcept
         const uint64_t frame = format::frame_bytes(header.frame);
         if (header.frame.magic == format::kFrameMagic && format::is_chunk(header.frame.kind)) {
             if (LEAK_CHECKSUM_UP_TO(header, checksum) != header.checksum) return false;
-            if (header.base_stamp <= last_stamp_ && !state_.has_forgotten(header.thread_index))
+            if (header.base_stamp <= latest_ && !state_.has_forgotten(header.thread_index))
                 buffers_.push_back({state_.stream_of(header.thread_index, header.level), header.event_count,
                                     header.stream_sequence, header.base_stamp, start + at, header.compressed_bytes,
                                     false});
@@ -372,7 +373,16 @@ bool FoldInput::apply_some() noexcept
 {
     const bool is_more = merge_some();
     apply_put_off();
+    if (!is_more) state_.settle(UINT64_MAX);
     return is_more && is_sound_;
+}
+
+// Whether an event of this stamp is to be folded: one behind the last stamp only if a release may wait for it.
+bool FoldInput::is_wanted(uint64_t stamp) noexcept
+{
+    if (stamp <= last_stamp_) return true;
+    apply_put_off();
+    return stamp <= latest_ && state_.is_waiting();
 }
 
 bool FoldInput::merge_some() noexcept
@@ -380,8 +390,8 @@ bool FoldInput::merge_some() noexcept
     for (uint32_t left = kAtOnce; left > 0;) {
         if (heap_.empty() || !is_sound_) return false;
         FoldStream& first = streams_[heap_[0]];
+        if (!is_wanted(stamp_of(first))) return false;
         if (first.cursor == nullptr && !open(first)) return false;
-        if (first.cursor->is_open() && first.cursor->stamp() > last_stamp_) return false;
         if (!apply_run(first, left)) {
             close(first);
             heap_[0] = heap_.back();

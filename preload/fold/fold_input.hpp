@@ -74,6 +74,7 @@ private:
     [[nodiscard]] bool open(FoldStream& stream) noexcept;
     void close(FoldStream& stream) noexcept;
     void sift(size_t at) noexcept;
+    [[nodiscard]] bool is_wanted(uint64_t stamp) noexcept;
     [[nodiscard]] bool merge_some() noexcept;
     void put_off(const FoldEvent& event) noexcept;
     void apply_put_off() noexcept;
@@ -85,6 +86,7 @@ private:
     FoldState& state_;
     int fd_ = -1;
     uint64_t last_stamp_ = 0;
+    uint64_t latest_ = 0; // stamp of an allocation that a release up to last_stamp_ may wait for
     bool is_sound_ = true;
     bool lacks_memory_ = false;       // one of the cursors
     MappedArray<FoldBuffer> buffers_; // by stream and sequence, after arrange()

@@ -71,6 +71,13 @@ void FoldState::number_stream(uint32_t number) noexcept
 
 void FoldState::apply(const FoldEvent& event) noexcept
 {
+    if (event.stamp < now()) [[unlikely]] { // folded later than one that a release waited for
+        FoldEvent late = event;
+        late.stamp = now();
+        return apply(late);
+    }
+    if (!early_.empty()) [[unlikely]]
+        settle(event.stamp);
     total(CarriedTotal::last_stamp) = event.stamp;
     ++events_by_kind_[static_cast<size_t>(event.kind)];
     StreamState& stream = streams_[event.stream];
@@ -83,6 +90,11 @@ void FoldState::apply(const FoldEvent& event) noexcept
     if (is_unmapping(event.kind)) return unmap(event);
     if (event.kind == EventKind::realloc_undo) return undo_realloc(event);
     if (event.kind == EventKind::unmap_undo) return undo_unmap(event);
+}
+
+void FoldState::settle(uint64_t stamp) noexcept
+{
+    for (FoldEvent late; early_.take_late(stamp, late);) release_unknown(late);
 }
 
 // -- Heap --
@@ -101,22 +113,39 @@ void FoldState::allocate(const FoldEvent& event) noexcept
     }
     add_live(block);
     accounts().allocate(account_of(block), amount, event.stamp);
+    if (FoldEvent early; !early_.empty() && early_.take_for(event, early)) [[unlikely]] {
+        early.stamp = event.stamp;
+        release_block(early);
+    }
 }
 
 void FoldState::release_block(const FoldEvent& event) noexcept
 {
     FoldBlock block{};
-    if (!take_block(event, block)) {
-        total(CarriedTotal::releases) += one_block();
-        const bool may_be_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
-        total(may_be_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases) += one_block();
-        if (has_parent_) unknown_releases_.push_back({event.address, event.thread, event.kind});
-        if (event.kind == EventKind::realloc_release) {
-            block.address = event.address;
-            remember(streams_[event.stream], {block, event.stamp, false, true});
-        }
-        return;
+    if (take_block(event, block)) {
+        early_.note(event);
+        return release_known(event, block);
     }
+    if (streams_.size() == 1) return release_unknown(event);
+    // Whether its realloc returns makes no difference to a block that is not known yet.
+    streams_[event.stream].last_was_realloc_release = false;
+    early_.add(event);
+}
+
+void FoldState::release_unknown(const FoldEvent& event) noexcept
+{
+    total(CarriedTotal::releases) += one_block();
+    const bool may_be_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
+    total(may_be_unlisted ? CarriedTotal::unlisted_releases : CarriedTotal::unmatched_releases) += one_block();
+    if (has_parent_) unknown_releases_.push_back({event.address, event.thread, event.kind});
+    if (event.kind != EventKind::realloc_release) return;
+    FoldBlock none{};
+    none.address = event.address;
+    remember(streams_[event.stream], {none, event.stamp, false, true});
+}
+
+void FoldState::release_known(const FoldEvent& event, const FoldBlock& block) noexcept
+{
     const format::Amount amount = amount_of(block);
     total(CarriedTotal::releases) += amount.blocks;
     drop_live(block);
@@ -135,10 +164,10 @@ void FoldState::release_block(const FoldEvent& event) noexcept
     if (is_temporary) total(CarriedTotal::temporary_allocations) += amount.blocks;
     if (own_last) last = 0;
     accounts().release(account_of(block), amount, event.stamp - block.stamp, is_temporary, event.stamp);
-    if (event.kind == EventKind::realloc_release) {
-        remember(streams_[event.stream], {block, event.stamp, mismatched, true});
-        accounts().depart(account_of(block), amount);
-    }
+    if (event.kind != EventKind::realloc_release) return;
+    StreamState& stream = streams_[event.stream];
+    remember(stream, {block, event.stamp, mismatched, true});
+    if (stream.last_was_realloc_release) accounts().depart(account_of(block), amount); // else it has waited
 }
 
 // leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
@@ -168,6 +197,7 @@ void FoldState::end_realloc(const StreamState& stream) noexcept
 void FoldState::undo_realloc(const FoldEvent& event) noexcept
 {
     StreamState& stream = streams_[event.stream];
+    if (FoldEvent early; early_.take_undone(event, early)) return;
     for (uint32_t i = stream.pending_count; i-- > 0;)
         if (stream.pending[i].valid && stream.pending[i].block.address == event.address)
             return revive(stream.pending[i], event.address);
@@ -414,7 +444,7 @@ bool FoldState::out_of_memory() const noexcept
            streams_.out_of_memory() || stream_numbers_.out_of_memory() || ended_.out_of_memory() ||
            forgotten_.out_of_memory() || mismatches_.out_of_memory() || unmapped_.out_of_memory() ||
            pieces_.out_of_memory() || unknown_releases_.out_of_memory() || unknown_ranges_.out_of_memory() ||
-           journal_.out_of_memory();
+           journal_.out_of_memory() || early_.waiting().out_of_memory();
 }
 
 } // namespace leak::preload

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "format/carried.hpp"
+#include "format/early_releases.hpp"
 #include "format/sampling.hpp"
 #include "preload/fold/fold_blocks.hpp"
 #include "preload/fold/fold_journal.hpp"
@@ -54,6 +55,8 @@ public:
         Pending pending[kMostPending];
     };
 
+    explicit FoldState(format::StampClock clock) noexcept : early_(clock) {}
+
     // has_parent: the process was forked from a traced one. sample_bytes: LEAK_SAMPLE. False: no memory.
     [[nodiscard]] bool init(bool has_parent, const HistoryGrid& history, uint64_t sample_bytes = 0) noexcept;
 
@@ -64,6 +67,11 @@ public:
     [[nodiscard]] StackTree& stacks() noexcept { return stacks_; }
 
     void apply(const FoldEvent& event) noexcept;
+    // Whether a release waits for its allocation, which has a stamp that is later by most_early() at most.
+    [[nodiscard]] bool is_waiting() const noexcept { return !early_.empty(); }
+    [[nodiscard]] uint64_t most_early() const noexcept { return early_.most_early(); }
+    // No event before `stamp` follows (UINT64_MAX: none at all): releases that still find no block are of unknown ones.
+    void settle(uint64_t stamp) noexcept;
     // It will be applied soon.
     void prepare_for(const FoldEvent& event) const noexcept { heap_.prefetch(event.address); }
 
@@ -117,6 +125,8 @@ private:
 
     void allocate(const FoldEvent& event) noexcept;
     void release_block(const FoldEvent& event) noexcept;
+    void release_known(const FoldEvent& event, const FoldBlock& block) noexcept;
+    void release_unknown(const FoldEvent& event) noexcept;
     void undo_realloc(const FoldEvent& event) noexcept;
     void map(const FoldEvent& event) noexcept;
     void unmap(const FoldEvent& event) noexcept;
@@ -158,8 +168,10 @@ private:
     template <typename Sink> void write_streams(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_threads(format::CarriedEncoder<Sink>& to) const noexcept;
     template <typename Sink> void write_forgotten(format::CarriedEncoder<Sink>& to) const noexcept;
+    template <typename Sink> void write_latest_releases(format::CarriedEncoder<Sink>& to) noexcept;
     template <typename Sink> void write_blocks(format::CarriedEncoder<Sink>& to, const FoldBlocks& blocks) noexcept;
 
+    format::EarlyReleases<FoldEvent, MappedArray<FoldEvent>> early_;
     bool has_parent_ = false;
     uint64_t sample_bytes_ = 0;
     uint64_t totals_[format::kCarriedTotals] = {};
@@ -305,6 +317,16 @@ template <typename Sink> void FoldState::write_forgotten(format::CarriedEncoder<
     to.put(forgotten_buffers_);
 }
 
+template <typename Sink> void FoldState::write_latest_releases(format::CarriedEncoder<Sink>& to) noexcept
+{
+    uint64_t count = 0;
+    early_.for_each_noted(now(), [&](const auto&) { ++count; });
+    to.put(count);
+    early_.for_each_noted(now(), [&](const auto& release) {
+        to.put_all(release.address, release.thread, now() - release.stamp);
+    });
+}
+
 template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to) noexcept
 {
     to.put(format::kCarriedTotals);
@@ -338,6 +360,7 @@ template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to)
     to.put(journal_.words().size());
     for (const uint64_t word : journal_.words()) to.put(word);
     write_forgotten(to);
+    write_latest_releases(to);
     to.flush();
 }
 

@@ -70,7 +70,7 @@ bool Folder::prepare() noexcept
     if (state_ != nullptr) return true;
     void* memory = map_own(sizeof(FoldState));
     if (memory != nullptr) {
-        state_ = new (memory) FoldState;
+        state_ = new (memory) FoldState(g_tracer.clock.kind());
         if (state_->init(g_tracer.has_parent(), history_grid(), g_tracer.sampling.period())) return true;
         state_->~FoldState();
         unmap_own(memory, sizeof(FoldState));

@@ -56,6 +56,7 @@ public:
     // What a fold says at its end, for TraceBuilder::carry().
     [[nodiscard]] std::vector<std::byte> carried()
     {
+        state_.settle(UINT64_MAX);
         for (const auto& [chunk, events] : chunks_) finish(chunk, events);
         state_.note_ended(ends_);
         ends_.clear();

@@ -44,6 +44,7 @@ inline void fold(preload::FoldState& state, uint32_t thread, const TestEvent& ev
     } sink;
     std::vector<std::byte> buffer(format::kMaxPartBytes + 64);
     format::CarriedEncoder encoder(buffer, sink);
+    state.settle(UINT64_MAX);
     state.write(encoder);
     if (state.out_of_memory()) throw std::logic_error("no memory");
     return sink.bytes;

@@ -20,7 +20,7 @@ TEST_CASE("a trace that was folded anywhere says what the whole trace says")
         Program program(seed);
         TraceBuilder whole;
         for (uint64_t address = 1; address <= 6; ++address) static_cast<void>(whole.pc(0x400000 + address));
-        FoldState state;
+        FoldState state(format::StampClock::monotonic_ns);
         whole.header.sample_bytes = seed % 5 == 4 ? 512 : 0;
         // In every third program so few points that ticks must be joined.
         REQUIRE(state.init(false, history_grid(seed % 3 == 0 ? 40 : 1'000'000), whole.header.sample_bytes));
@@ -58,7 +58,7 @@ TEST_CASE("threads that ended are forgotten, and what is left over of them count
         TraceBuilder whole(TraceLayout::compact());
         whole.keep_flushed_raw = seed % 2 == 0;
         for (uint64_t address = 1; address <= 6; ++address) static_cast<void>(whole.pc(0x400000 + address));
-        FoldState state;
+        FoldState state(format::StampClock::monotonic_ns);
         REQUIRE(state.init(false, history_grid()));
         EndingThreads threads(whole, state);
         const uint64_t events = 500 + program.below(1500);
@@ -93,7 +93,7 @@ TEST_CASE("threads that ended are forgotten, and what is left over of them count
 TEST_CASE("what is known of streams does not grow with the threads that there were")
 {
     TraceBuilder trace;
-    FoldState state;
+    FoldState state(format::StampClock::monotonic_ns);
     REQUIRE(state.init(false, history_grid()));
     EndingThreads threads(trace, state);
     size_t bytes = 0;
@@ -121,7 +121,7 @@ TEST_CASE("a damaged carried state is said, and the events behind it are still r
 {
     TraceBuilder trace;
     trace.event(0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5});
-    FoldState state;
+    FoldState state(format::StampClock::monotonic_ns);
     REQUIRE(state.init(false, history_grid()));
     fold(state, 0, {.kind = malloc_, .stamp = 10, .address = 0x1000, .size = 5}, trace);
     const std::vector<std::byte> sound = written(state);

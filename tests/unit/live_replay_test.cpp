@@ -77,7 +77,7 @@ TEST_CASE("events that were folded before they were applied are taken from the c
         CAPTURE(seed);
         Program program(seed);
         TraceBuilder trace = running_trace();
-        preload::FoldState state;
+        preload::FoldState state(format::StampClock::monotonic_ns);
         trace.header.sample_bytes = seed % 5 == 4 ? 512 : 0;
         REQUIRE(state.init(false, history_grid(seed % 3 == 0 ? 40 : 1'000'000), trace.header.sample_bytes));
         const TempTrace file(trace.image());
@@ -130,7 +130,7 @@ TEST_CASE("threads that ended are forgotten where all of theirs was applied, els
         CAPTURE(seed);
         Program program(seed);
         TraceBuilder trace = running_trace();
-        preload::FoldState state;
+        preload::FoldState state(format::StampClock::monotonic_ns);
         REQUIRE(state.init(false, history_grid()));
         EndingThreads threads(trace, state);
         const TempTrace file(trace.image());
