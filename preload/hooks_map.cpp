@@ -4,6 +4,7 @@
 
 #include "preload/real.hpp"
 #include "preload/recorder.hpp"
+#include "preload/tracer.hpp"
 
 #include <cstdarg>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@ namespace {
         uint8_t extra = static_cast<uint8_t>(protection & leak::format::kMapProtMask);
         if ((flags & MAP_PRIVATE) == 0) extra |= leak::format::kMapShared;
         if ((flags & MAP_ANONYMOUS) == 0) extra |= leak::format::kMapFile;
+        g_tracer.mapping_starts.note(start, bytes);
         record_mapping(EventKind::mmap_, start, bytes, hook, extra);
     }
     return start;
@@ -40,6 +42,7 @@ LEAK_EXPORT void* mmap64(void* hint, size_t bytes, int protection, int flags, in
 
 LEAK_EXPORT int munmap(void* start, size_t bytes) noexcept
 {
+    g_tracer.mapping_starts.note(start, bytes);
     record_unmapping(EventKind::munmap_, start, bytes);
     const int result = real().munmap(start, bytes);
     if (result != 0) record_undo(EventKind::unmap_undo, start);
@@ -52,11 +55,14 @@ LEAK_EXPORT void* mremap(void* old, size_t old_bytes, size_t bytes, int flags, .
     va_start(arguments, flags);
     void* target = (flags & MREMAP_FIXED) != 0 ? va_arg(arguments, void*) : nullptr;
     va_end(arguments);
+    g_tracer.mapping_starts.note(old, old_bytes);
     record_unmapping(EventKind::mremap_release, old, old_bytes);
     void* start = real().mremap(old, old_bytes, bytes, flags, target);
-    if (start != MAP_FAILED)
+    if (start != MAP_FAILED) {
+        g_tracer.mapping_starts.note(start, bytes);
         record_mapping(EventKind::mremap_, start, bytes, LEAK_HOOK_FRAME, 0);
-    else
+    } else {
         record_undo(EventKind::unmap_undo, old);
+    }
     return start;
 }

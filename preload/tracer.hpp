@@ -11,6 +11,7 @@
 #include "preload/fold/folder.hpp"
 #include "preload/journal.hpp"
 #include "preload/lock.hpp"
+#include "preload/mapping_starts.hpp"
 #include "preload/module_table.hpp"
 #include "preload/pc_table.hpp"
 #include "preload/sampler.hpp"
@@ -159,6 +160,7 @@ public:
     Clock clock;
     BlockSampling sampling;
     BlockRegions block_regions;
+    MappingStarts mapping_starts;
     TraceFile file;
     Journal journal;     // state lock
     PcTable pcs;         // state lock, but for find()

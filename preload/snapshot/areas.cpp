@@ -80,6 +80,7 @@ bool Areas::read(const Mailbox& mailbox) noexcept
     });
     collect_own_memory(); // last: what has grown above belongs to it
     lay_over([](AreaPiece& piece, const AreaPiece&) { piece.kind = AreaPiece::kNoArea; });
+    find_heap();
     add_roots();
     // Of files that belong to no module, what is only read can't be told from any other data: it holds no pointers.
     MappedArray<AreaPiece> kept;
@@ -142,6 +143,10 @@ void Areas::take_line(std::string_view line) noexcept
     } else if (mapping.is_file) {
         kind = is_writable ? AreaKind::module_data : AreaKind::read_only;
         is_area = is_area && (is_writable || !is_code);
+    }
+    if (line == "[heap]") {
+        if (heap_.end != mapping.begin) heap_.begin = mapping.begin; // madvise() and others may cut it into several
+        heap_.end = mapping.end;
     }
     mapping.kind = is_area ? static_cast<uint8_t>(kind) : AreaPiece::kNoArea;
     mappings_.push_back(mapping);
@@ -231,6 +236,17 @@ void Areas::collect_own_memory() noexcept
     add(address_of(__ehdr_start), arena_begin);
     add(page_end(arena_begin + arena.size()), address_of(_end));
     sort_overlays();
+}
+
+// Where addresses are not random the program's .bss is joined with it.
+void Areas::find_heap() noexcept
+{
+    for (const AreaPiece& piece : pieces_) {
+        if (!piece.is(AreaKind::anonymous) || piece.end <= heap_.begin || piece.begin >= heap_.end) continue;
+        if (piece.begin > heap_.begin) heap_.begin = piece.begin;
+        return;
+    }
+    heap_ = {};
 }
 
 // Registered memory that is no area yet, such as that shared with other processes.

@@ -4,6 +4,7 @@
 // nothing meanwhile.
 #pragma once
 
+#include "format/range_set.hpp"
 #include "format/snapshot.hpp"
 #include "preload/mapped_array.hpp"
 #include "preload/snapshot/mailbox.hpp"
@@ -34,6 +35,9 @@ public:
     [[nodiscard]] bool read(const Mailbox& mailbox) noexcept;
 
     [[nodiscard]] const MappedArray<AreaPiece>& pieces() const noexcept { return pieces_; }
+    // What the kernel calls the heap, from the end of the program's data to the program break, as far as it is the
+    // host's; empty: there is none.
+    [[nodiscard]] format::AddressSpan heap() const noexcept { return heap_; }
     [[nodiscard]] uint32_t threads_without_stack() const noexcept { return threads_without_stack_; }
 
 private:
@@ -55,6 +59,7 @@ private:
     void add_stack(const HostThread& thread, const Mapping& mapping, uint64_t top, uint64_t least) noexcept;
     void collect_own_memory() noexcept;
     void add_roots() noexcept;
+    void find_heap() noexcept;
     void sort_overlays() noexcept;
     template <typename Covers> void lay_over(Covers&& covers) noexcept;
 
@@ -63,6 +68,7 @@ private:
     MappedArray<Mapping> mappings_;
     MappedArray<AreaPiece> pieces_;
     MappedArray<AreaPiece> overlays_; // what pieces are in truth, where they overlap
+    format::AddressSpan heap_;
     uint32_t threads_without_stack_ = 0;
 };
 

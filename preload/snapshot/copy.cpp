@@ -4,6 +4,7 @@
 #include "preload/os.hpp"
 #include "preload/part_writer.hpp"
 #include "preload/snapshot/areas.hpp"
+#include "preload/snapshot/free_chunks.hpp"
 #include "preload/snapshot/pointer_filter.hpp"
 #include "preload/snapshot/thread_registers.hpp"
 #include "preload/snapshot/touched_pages.hpp"
@@ -27,6 +28,16 @@ void wake(std::atomic<uint32_t>& word) noexcept
     os::shared_futex_wake(reinterpret_cast<uint32_t*>(&word), INT32_MAX);
 }
 
+// A word of this process's memory.
+struct Peek {
+    bool operator()(uint64_t address, uint64_t& word) const noexcept
+    {
+        const iovec to{&word, sizeof word};
+        const iovec from{reinterpret_cast<void*>(address), sizeof word};
+        return os::call(SYS_process_vm_readv, os::pid(), os::word(&to), 1, os::word(&from), 1, 0) == sizeof word;
+    }
+};
+
 [[nodiscard]] bool is_known(const ThreadRegisters& registers) noexcept
 {
     return registers.state == ThreadRegisters::State::known;
@@ -35,7 +46,8 @@ void wake(std::atomic<uint32_t>& word) noexcept
 class Copy {
 public:
     explicit Copy(const CopyOrder& order) noexcept
-        : order_(order), mailbox_(*order.mailbox), last_contents_(*order.last_contents)
+        : order_(order), mailbox_(*order.mailbox), last_contents_(*order.last_contents),
+          compares_contents_(order.contents->exists() || order.last_contents->exists())
     {
     }
 
@@ -49,6 +61,7 @@ private:
     [[nodiscard]] Slot slot_from_parent() noexcept;
     void write(Encoder& encoder) noexcept;
     void write_threads(Encoder& encoder) noexcept;
+    [[nodiscard]] bool stood_still() const noexcept;
     void write_words(Encoder& encoder, const AreaPiece& piece) noexcept;
     [[nodiscard]] uint64_t read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept;
     void note_resident(const TouchedPages::Run& run) noexcept;
@@ -63,7 +76,8 @@ private:
     Mailbox& mailbox_;
     int fd_ = -1;
     Areas areas_;
-    PointerFilter filter_;
+    PointerFilter filter_{g_tracer.block_regions, g_tracer.mapping_starts};
+    FreeChunks<Peek> free_chunks_{Peek()};
     TouchedPages touched_;
     MappedArray<uint64_t> buffer_;
     MappedArray<ThreadRegisters> registers_; // of the host's other threads
@@ -76,6 +90,7 @@ private:
     };
     MappedArray<UnwrittenRun> unwritten_;
     PageContents::Reader last_contents_;
+    bool compares_contents_;
     uint64_t scanned_bytes_ = 0;
     uint64_t skipped_bytes_ = 0;
     bool has_slot_memory_ = true;
@@ -91,9 +106,9 @@ Outcome Copy::run() noexcept
     PartWriter writer(format::FrameKind::snapshot, order_.number, order_.most_slots, slots);
     constexpr int kMostLevel = 3; // what is above costs much and gains little
     const int level = g_tracer.settings.zstd_level < kMostLevel ? g_tracer.settings.zstd_level : kMostLevel;
-    if (!filter_.begin(areas_.pieces(), g_tracer.block_regions) || !touched_.begin() || !buffer_.resize(kBufferWords) ||
-        !writer.begin(level))
+    if (!filter_.begin(areas_.pieces()) || !touched_.begin() || !buffer_.resize(kBufferWords) || !writer.begin(level))
         return Outcome::no_memory;
+    if (stood_still()) free_chunks_.begin(areas_.heap().begin, areas_.heap().end);
     Encoder encoder(writer.buffer(), writer);
     write(encoder);
     encoder.flush();
@@ -205,6 +220,14 @@ void Copy::write_threads(Encoder& encoder) noexcept
     }
 }
 
+// No thread of the host ran while the copy was made, so what is free in it was free at the stamp.
+bool Copy::stood_still() const noexcept
+{
+    for (uint32_t i = 0; i < mailbox_.thread_count; ++i)
+        if (!mailbox_.threads[i].is_copier && mailbox_.threads[i].stack_pointer == 0) return false;
+    return mailbox_.thread_count != 0 && mailbox_.thread_count != Mailbox::kMostThreads;
+}
+
 void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
 {
     TouchedPages::Run run{piece.begin, piece.begin};
@@ -212,8 +235,10 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
         if (piece.is(AreaKind::anonymous)) note_resident(run);
         for (uint64_t at = run.begin; at < run.end;) {
             go_on_or_end();
+            const uint64_t region_end = filter_.enter(at);
             // To the end of a page, for the sake of its checksum.
-            const uint64_t most = (at + kBufferWords * kWord) / kPageBytes * kPageBytes;
+            const uint64_t buffer_end = (at + kBufferWords * kWord) / kPageBytes * kPageBytes;
+            const uint64_t most = region_end < buffer_end ? region_end : buffer_end;
             const uint64_t bytes = read_some(piece, at, run.end < most ? run.end : most);
             if (bytes == 0) { // this page, for whatever reason
                 const uint64_t next = (at / kPageBytes + 1) * kPageBytes;
@@ -222,10 +247,12 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
                 continue;
             }
             const uint64_t* const words = buffer_.begin();
-            for (uint64_t i = 0; i < bytes / kWord; ++i)
-                if (filter_.keeps(words[i])) [[unlikely]]
-                    encoder.put_word({at + i * kWord, words[i]});
-            if (piece.is(AreaKind::anonymous)) note_contents(at, at + bytes);
+            free_chunks_.for_each_used(at, {words, bytes / kWord}, [&](uint64_t first, uint64_t last) {
+                for (uint64_t i = first; i < last; ++i)
+                    if (filter_.keeps(words[i])) [[unlikely]]
+                        encoder.put_word({at + i * kWord, words[i]});
+            });
+            if (piece.is(AreaKind::anonymous) && compares_contents_) note_contents(at, at + bytes);
             scanned_bytes_ += bytes;
             at += bytes;
         }

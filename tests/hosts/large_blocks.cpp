@@ -106,9 +106,12 @@ void reserve_too_much()
 
 HOST_FRAME char* map_ring()
 {
-    void* map = mmap(nullptr, 32 * kMegabyte, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* map = mmap(nullptr, 34 * kMegabyte, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     HOST_CHECK(map != MAP_FAILED);
-    return static_cast<char*>(map);
+    // Both ends go back, as where it shall be aligned: the owner's pointer is not what mmap() gave.
+    auto* const first = static_cast<char*>(map);
+    HOST_CHECK(munmap(first, kMegabyte) == 0 && munmap(first + 33 * kMegabyte, kMegabyte) == 0);
+    return first + kMegabyte;
 }
 void touch_half_of_ring()
 {

@@ -9,6 +9,7 @@
 // snapshots limit nproc|as  at that limit
 // snapshots threads         threads that wait, each with a block that only its stack leads to
 // snapshots roots           registers memory that others share
+// snapshots freed           frees most of its blocks, which point to each other
 #include "host.hpp"
 #include "leak.h"
 
@@ -298,6 +299,40 @@ int register_roots()
     return 0;
 }
 
+struct Linked {
+    Linked* next;
+    Linked* freed[2]; // glibc overwrites these in free blocks
+    Linked* others[5];
+};
+Linked* linked[200'000];
+
+HOST_FRAME Linked* make_linked()
+{
+    return static_cast<Linked*>(keep(malloc(sizeof(Linked))));
+}
+// One of a hundred stays, and leads to the next one that does.
+int free_most()
+{
+    constexpr size_t kCount = sizeof linked / sizeof linked[0], kKept = 100;
+    for (Linked*& node : linked) node = make_linked();
+    uint32_t random = 1;
+    for (size_t i = 0; i < kCount; ++i) {
+        *linked[i] = {};
+        if (i % kKept == 0) {
+            linked[i]->next = i + kKept < kCount ? linked[i + kKept] : nullptr;
+            continue;
+        }
+        for (Linked*& other : linked[i]->others) other = linked[(random = random * 1664525 + 1013904223) % kCount];
+    }
+    reachable = linked[0];
+    for (size_t i = 0; i < kCount; ++i)
+        if (i % kKept != 0) free(linked[i]);
+    memset(linked, 0, sizeof linked);
+    free(keep(malloc(100'000))); // joins the free ones
+    say("freed\n");
+    return 0;
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -315,5 +350,6 @@ int main(int argc, char** argv)
     if (is("limit")) return reach_limit(argv[2]);
     if (is("threads")) return wait_in_threads();
     if (is("roots")) return register_roots();
+    if (is("freed")) return free_most();
     return 2;
 }

@@ -1,5 +1,6 @@
 """Snapshots: copies of the process that write where its pointers lie. The host must not notice them."""
 
+import json
 import mmap
 import os
 import pathlib
@@ -260,6 +261,14 @@ class Snapshots(LeakTest):
         run = self.run_host("roots")
         self.assertEqual(read_header(self.only_trace(run))[::3], (1, WHOLE))
         self.assertEqual(self.classes_of(run, "keep_global"), {"reachable": 1, "unreachable": 1})
+
+    def test_what_free_memory_holds_is_left_out(self):
+        """Of 990,000 pointers in blocks that were freed, and 2,000 in those that stay."""
+        run = self.run_host("freed")
+        self.assertEqual(self.classes_of(run, "make_linked"), {"reachable": 2000})
+        info = json.loads(self.leakan("info", "--format", "json", self.only_trace(run)).stdout)
+        used = sum(slot["used_bytes"] for slot in info["slots"] if slot["kind"] == "snapshot")
+        self.assertLess(used, 50_000)
 
     def check_traces(self, run):
         for trace in run.traces:
