@@ -1,6 +1,5 @@
 #include "format/checksum.hpp"
 #include "format/chunk.hpp"
-#include "format/stored_frame.hpp"
 
 #define ZSTD_STATIC_LINKING_ONLY // ZSTD_initStaticCCtx: a context in memory of ours
 #include <zstd.h>
@@ -62,10 +61,10 @@ bool set_up(ZSTD_CCtx* context, ZSTD_compressionParameters parameters, bool sear
 }
 
 // The host may have overwritten what lies in its memory: nothing is read beyond the buffer.
-[[nodiscard]] std::span<const std::byte> rows_of(const RawBufferHeader& buffer) noexcept
+[[nodiscard]] std::span<const std::byte> rows_of(const RawBufferHeader& buffer, uint64_t written) noexcept
 {
     const uint64_t most = std::clamp<uint64_t>(frame_bytes(buffer.frame), sizeof buffer, kRawBufferBytes);
-    const uint64_t end = std::clamp<uint64_t>(rows_end(buffer.written), sizeof buffer, most);
+    const uint64_t end = std::clamp<uint64_t>(rows_end(written), sizeof buffer, most);
     return {reinterpret_cast<const std::byte*>(&buffer + 1), end - sizeof buffer};
 }
 
@@ -110,7 +109,8 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
 {
     header = header_of(buffer, FrameKind::events);
     encoder_->begin(columns_, kRawBufferBytes, header.base_stamp);
-    (void)encoder_->append_all({rows_of(buffer), row_count(buffer.written), header.base_stamp});
+    const uint64_t written = buffer.written;
+    (void)encoder_->append_all({rows_of(buffer, written), row_count(written), header.base_stamp});
     header.last_stamp = encoder_->last_stamp();
     header.event_count = encoder_->event_count();
     for (uint32_t i = 0; i < kColumnCount; ++i)
@@ -134,23 +134,19 @@ std::span<const std::byte> ChunkCompressor::compress(const RawBufferHeader& buff
     return compressed_.first(out.pos);
 }
 
-std::span<const std::byte> ChunkCompressor::store(const RawBufferHeader& buffer, EventChunkHeader& header) noexcept
+ChunkFrames ChunkCompressor::store(const RawBufferHeader& buffer, uint64_t last_stamp,
+                                   EventChunkHeader& header) noexcept
 {
     header = header_of(buffer, FrameKind::event_rows);
-    const std::span<const std::byte> rows = rows_of(buffer);
-    std::byte* const copy = compressed_.data() + StoredFrame::kHeadBytes;
-    std::memcpy(copy, rows.data(), rows.size());
-    // What is checked is the copy, which nobody else writes.
-    RowReader reader({copy, rows.size()}, row_count(buffer.written), header.base_stamp);
-    const uint32_t count = reader.rows_left();
-    reader.skip_all();
-    header.event_count = count - reader.rows_left();
-    header.last_stamp = reader.stamp();
-    const auto bytes = static_cast<size_t>(reader.position() - copy);
-    header.column_bytes[0] = static_cast<uint32_t>(bytes);
-    const size_t frame = StoredFrame::complete(compressed_.data(), bytes);
-    complete(header, frame);
-    return compressed_.first(frame);
+    const uint64_t written = buffer.written;
+    const std::span<const std::byte> rows = rows_of(buffer, written);
+    header.last_stamp = std::max(last_stamp, header.base_stamp);
+    header.event_count = static_cast<uint32_t>(std::min<uint64_t>(row_count(written), rows.size() / kMinRowBytes));
+    header.column_bytes[0] = static_cast<uint32_t>(rows.size());
+    stored_ = StoredFrame(rows);
+    const ChunkFrames frames(stored_, rows);
+    complete(header, frames.bytes());
+    return frames;
 }
 
 ChunkTail chunk_tail(uint64_t data_bytes, uint64_t taken, uint64_t room) noexcept

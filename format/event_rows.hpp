@@ -85,8 +85,8 @@ public:
         buffer_ = &buffer;
         previous_stamp_ = base_stamp;
         const auto bytes = static_cast<uint32_t>(frame_bytes(buffer.frame));
-        constexpr uint32_t kKept = sizeof buffer + kWideRowBytes + kWrittenOver + kSpareBytes;
-        starts_end_ = bytes < kKept ? 0 : bytes - kKept + 1;
+        const uint32_t most = most_row_bytes(bytes);
+        starts_end_ = most < kWideRowBytes ? 0 : most - kWideRowBytes + 1;
     }
     // Leaves the buffer to somebody else.
     void detach() noexcept
@@ -94,6 +94,9 @@ public:
         buffer_ = &no_buffer_;
         starts_end_ = 0;
     }
+
+    // Of the last event of the buffer, or later where that was not finished; without one, the base stamp.
+    [[nodiscard]] uint64_t last_stamp() const noexcept { return previous_stamp_; }
 
     // By another thread: from some moment on the owner finds no room.
     void recall() noexcept { std::atomic_ref(starts_end_).store(0, std::memory_order_relaxed); }
@@ -157,14 +160,24 @@ public:
     }
 
     static constexpr uint32_t kIdsAtOnce = 4;
-    // Not used, so that a slot has room for the chunks of as many buffers as another one has, when they are stored as
-    // they are.
-    static constexpr uint32_t kSpareBytes = 64;
+    // Not used of a buffer's bytes, so that a slot has room for the chunks of as many buffers as another one has, when
+    // they are stored as they are; those of the largest buffers each in pages of their own but for its header (Drain).
+    [[nodiscard]] static constexpr uint32_t spare_bytes(uint32_t buffer_bytes) noexcept
+    {
+        return buffer_bytes >= kRawBufferBytes - sizeof(SlotHeader) ? 208 : 64;
+    }
+
+    // What a buffer's rows take at most.
+    [[nodiscard]] static constexpr uint32_t most_row_bytes(uint32_t buffer_bytes) noexcept
+    {
+        const uint32_t others = sizeof(RawBufferHeader) + kWrittenOver + spare_bytes(buffer_bytes);
+        return buffer_bytes < others ? 0 : buffer_bytes - others;
+    }
 
     // The smallest buffer that is sure to hold an event with a stack of `depth` frames.
     [[nodiscard]] static constexpr uint32_t least_bytes(uint32_t depth) noexcept
     {
-        return sizeof(RawBufferHeader) + kWideRowBytes + kWrittenOver + kSpareBytes +
+        return sizeof(RawBufferHeader) + kWideRowBytes + kWrittenOver + spare_bytes(0) +
                depth * uint32_t{sizeof(uint32_t)};
     }
 
@@ -202,9 +215,10 @@ private:
 // Reads the rows of a raw buffer. Trusts nothing. Any thread; no allocation.
 class RowReader {
 public:
-    // rows: what `written` says was written behind the header; 2-byte aligned.
-    RowReader(std::span<const std::byte> rows, uint32_t count, uint64_t base_stamp) noexcept
-        : at_(rows.data()), end_(rows.data() + rows.size()), left_(count), stamp_(base_stamp)
+    // rows: what `written` says was written behind the header; 2-byte aligned. last_stamp: where it is known.
+    RowReader(std::span<const std::byte> rows, uint32_t count, uint64_t base_stamp,
+              uint64_t last_stamp = UINT64_MAX) noexcept
+        : at_(rows.data()), end_(rows.data() + rows.size()), left_(count), stamp_(base_stamp), last_stamp_(last_stamp)
     {
     }
 
@@ -243,6 +257,7 @@ public:
             event.stack.push_count = row.sized.push_count;
         }
         if (stamp < stamp_) return "an event is earlier than the one before";
+        if (stamp > last_stamp_) return "an event is later than the last one of its buffer";
         event.stack.truncated = (first & kOpTruncated) != 0;
         event.stack.pushed_pc_ids = ids.data();
         if (has_stack(event.kind)) {
@@ -262,18 +277,6 @@ public:
         --left_;
         return nullptr;
     }
-
-    // Goes over all rows that can be read; rows_left() are behind one that can't.
-    void skip_all() noexcept
-    {
-        Narrow row{};
-        while (left_ != 0) {
-            while (next_narrow(row)) {}
-            if (left_ == 0 || !skip_next()) return;
-        }
-    }
-    // Where the next row lies.
-    [[nodiscard]] const std::byte* position() const noexcept { return at_; }
 
     // A narrow row as it lies there.
     struct Narrow {
@@ -297,7 +300,8 @@ public:
         __builtin_prefetch(at_ + kAhead);
         row.first = read<uint64_t>(0);
         const uint64_t stamp = stamp_ + row.stamp_delta();
-        if (!is_known(row.kind()) || (row.first & kRowFlags & ~uint64_t{kOpTruncated}) != 0 || stamp < stamp_)
+        if (!is_known(row.kind()) || (row.first & kRowFlags & ~uint64_t{kOpTruncated}) != 0 || stamp < stamp_ ||
+            stamp > last_stamp_)
             return false;
         uint64_t row_bytes = kMinRowBytes;
         if (has_size(row.kind())) {
@@ -320,13 +324,6 @@ public:
 private:
     static constexpr const char* kCut = "an event row ends early";
 
-    [[nodiscard, gnu::noinline]] bool skip_next() noexcept
-    {
-        EventFields event;
-        Ids ids;
-        return next(event, ids) == nullptr;
-    }
-
     [[nodiscard]] uint64_t bytes_left() const noexcept { return static_cast<uint64_t>(end_ - at_); }
     template <typename T> [[nodiscard]] T read(uint64_t offset) const noexcept
     {
@@ -339,6 +336,7 @@ private:
     const std::byte* end_;
     uint32_t left_;
     uint64_t stamp_;
+    uint64_t last_stamp_;
     uint32_t depth_ = 0; // of the stack of the last event that had one
 };
 

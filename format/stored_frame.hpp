@@ -6,33 +6,36 @@
 #include "format/checksum.hpp"
 #include "format/layout.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 namespace leak::format {
 
+// What lies around the content, which stays where it is.
 struct StoredFrame {
-    static constexpr size_t kHeadBytes = 12;         // before the content
-    static constexpr size_t kTailBytes = 4;          // behind it
     static constexpr size_t kMostBytes = 128 * 1024; // of content: what a block may have
 
-    // Makes the frame around `bytes` of content, 1 to kMostBytes, that lie at frame + kHeadBytes already. Returns the
-    // bytes of the frame.
-    static size_t complete(std::byte* frame, size_t bytes) noexcept
+    std::array<std::byte, 12> head{};
+    std::array<std::byte, 4> tail{};
+
+    StoredFrame() = default;
+    // content: at most kMostBytes.
+    explicit StoredFrame(std::span<const std::byte> content) noexcept
     {
         // Content size in 4 bytes, single segment (no window but the content), content checksum.
         constexpr uint8_t kDescriptor = 2 << 6 | 1 << 5 | 1 << 2;
         constexpr uint32_t kLastRawBlock = 1;
-        const auto size = static_cast<uint32_t>(bytes);
+        const auto size = static_cast<uint32_t>(content.size());
         const uint32_t block = size << 3 | kLastRawBlock; // 3 bytes of it
-        const uint32_t sum = checksum(frame + kHeadBytes, bytes);
-        std::memcpy(frame, &kZstdMagic, 4);
-        std::memcpy(frame + 4, &kDescriptor, 1);
-        std::memcpy(frame + 5, &size, 4);
-        std::memcpy(frame + 9, &block, 3);
-        std::memcpy(frame + kHeadBytes + bytes, &sum, kTailBytes);
-        return kHeadBytes + bytes + kTailBytes;
+        const uint32_t sum = checksum(content.data(), content.size());
+        std::memcpy(head.data(), &kZstdMagic, 4);
+        std::memcpy(head.data() + 4, &kDescriptor, 1);
+        std::memcpy(head.data() + 5, &size, 4);
+        std::memcpy(head.data() + 9, &block, 3);
+        std::memcpy(tail.data(), &sum, tail.size());
     }
 };
 static_assert(kRawBufferBytes <= StoredFrame::kMostBytes);

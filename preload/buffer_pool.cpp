@@ -50,7 +50,7 @@ bool BufferPool::add(format::RawBufferHeader* header, uint64_t bytes) noexcept
     const uint32_t index = count_.load(std::memory_order_relaxed);
     if (index == kMost) return false;
     RawBuffer& buffer = buffers_[index];
-    buffer = {header, nullptr, static_cast<uint32_t>(bytes)};
+    buffer = {header, nullptr, static_cast<uint32_t>(bytes), 0};
     const uint32_t list = list_of(buffer);
     push(free_[list].cold, buffer);
     free_count_.fetch_add(1, std::memory_order_relaxed);
@@ -119,8 +119,9 @@ RawBuffer* BufferPool::take_large() noexcept
     return nullptr;
 }
 
-void BufferPool::give_full(RawBuffer& buffer) noexcept
+void BufferPool::give_full(RawBuffer& buffer, uint64_t last_stamp) noexcept
 {
+    buffer.last_stamp = last_stamp;
     std::atomic_ref(buffer.header->state).store(format::BufferState::full, std::memory_order_release);
     const Locked locked(lock_);
     buffer.next = nullptr;

@@ -16,6 +16,7 @@ struct RawBuffer {
     format::RawBufferHeader* header;
     RawBuffer* next;
     uint32_t bytes;
+    uint64_t last_stamp; // of a full one: no event of it is later
 
     // Else somebody has cut the file: there is zero memory in the buffer's place, into which a thread may have written.
     [[nodiscard]] bool is_whole() const noexcept { return format::frame_bytes(header->frame) == bytes; }
@@ -32,7 +33,7 @@ public:
     [[nodiscard]] RawBuffer* take_large() noexcept;
     // Who took a buffer keeps it, or has given it back.
     void settle() noexcept { just_taken_count_.fetch_sub(1, std::memory_order_release); }
-    void give_full(RawBuffer& buffer) noexcept;
+    void give_full(RawBuffer& buffer, uint64_t last_stamp) noexcept;
     [[nodiscard]] RawBuffer* take_full() noexcept;   // the oldest
     void give_back_full(RawBuffer& buffer) noexcept; // what take_full() gave and nobody could compress
     void give_free(RawBuffer& buffer) noexcept;

@@ -1,10 +1,32 @@
 #include "preload/drain.hpp"
 
+#include "format/event_rows.hpp"
 #include "preload/os.hpp"
 #include "preload/own_memory.hpp"
 #include "preload/tracer.hpp"
 
 namespace leak::preload {
+
+namespace {
+
+// Bytes of a chunk of rows, up to a multiple of 8.
+constexpr uint64_t kBeforeRows = format::align8(sizeof(format::EventChunkHeader) + sizeof(format::StoredFrame::head));
+
+// Where a chunk of rows ends that could end at `end`: a little later, if the next one's rows begin with a page then. A
+// call that begins with a page, and is whole pages long, gets new pages of the file in large pieces (folios): two
+// thirds of the cost.
+[[nodiscard]] uint64_t end_for_pages(uint64_t end) noexcept
+{
+    const uint64_t best = (end + kBeforeRows + kPageBytes - 1) / kPageBytes * kPageBytes - kBeforeRows;
+    return best - end <= format::ChunkTail::kMostGap ? best : end;
+}
+
+// Four of the largest buffers fill a slot.
+constexpr uint64_t kMostChunkBytes =
+    format::chunk_bytes<>(format::RowWriter::most_row_bytes(format::kRawBufferBytes) + sizeof(format::StoredFrame));
+static_assert(sizeof(format::SlotHeader) + kMostChunkBytes <= format::kRawBufferBytes - kBeforeRows);
+
+} // namespace
 
 bool Drains::try_one() noexcept
 {
@@ -67,17 +89,19 @@ bool Drain::drain_one() noexcept
     const uint32_t events = buffer->is_whole() ? format::row_count(buffer->header->written) : 0;
     if (events != 0) {
         format::EventChunkHeader header;
-        const std::span<const std::byte> compressed = is_to_compress() ? compressor_.compress(*buffer->header, header)
-                                                                       : compressor_.store(*buffer->header, header);
-        if (compressed.empty() || !make_room(format::chunk_bytes<>(header.compressed_bytes))) {
+        const format::ChunkFrames frames = is_to_compress()
+                                               ? format::ChunkFrames(compressor_.compress(*buffer->header, header))
+                                               : compressor_.store(*buffer->header, buffer->last_stamp, header);
+        if (frames.bytes() == 0 || !make_room(format::chunk_bytes<>(header.compressed_bytes))) {
             // The events stay in the file as they are: raw.
             g_tracer.pool.give_back_full(*buffer);
-            if (compressed.empty()) g_tracer.fail(format::LossCause::internal, "compression failed", -EINVAL);
+            if (frames.bytes() == 0) g_tracer.fail(format::LossCause::internal, "compression failed", -EINVAL);
             return false;
         }
         g_tracer.file.ring().note_events(slot_.index, header.base_stamp, header.last_stamp);
-        append(header, compressed);
+        append(header, frames);
         // The host has written into our memory: what can't be read is known to be missing, as far as there can be any.
+        // (Of rows that are stored, whoever reads them finds it.)
         constexpr uint32_t kMost = format::kRawBufferBytes / format::kMinRowBytes;
         const uint32_t had = events < kMost ? events : kMost;
         if (header.event_count < had) g_tracer.count_lost(format::LossCause::internal, had - header.event_count);
@@ -87,33 +111,44 @@ bool Drain::drain_one() noexcept
     return true;
 }
 
-void Drain::append(const format::EventChunkHeader& header, std::span<const std::byte> compressed) noexcept
+void Drain::append(const format::EventChunkHeader& header, const format::ChunkFrames& frames) noexcept
 {
-    std::byte* const at = slot_.at + used_;
-    const uint64_t room = format::kSlotBytes - used_;
-    used_ += write_to_file(header, compressed) ? format::chunk_bytes<>(header.compressed_bytes)
-                                               : format::append_chunk(at, room, header, compressed);
+    uint64_t taken = write_to_file(header, frames);
+    if (taken == 0) taken = format::append_chunk(slot_.at + used_, format::kSlotBytes - used_, header, frames);
+    used_ += taken;
 }
 
 // A system call costs a third of the page faults of stores into the mapping. All but the store that makes a chunk of
-// it. False: there is no descriptor, or not all could be written.
-bool Drain::write_to_file(const format::EventChunkHeader& header, std::span<const std::byte> compressed) noexcept
+// it. Returns the bytes taken; 0: there is no descriptor, or not all could be written.
+uint64_t Drain::write_to_file(const format::EventChunkHeader& header, const format::ChunkFrames& frames) noexcept
 {
     const int fd = t_local.is_writer ? g_tracer.writer.descriptor() : -1;
-    if (fd < 0 || g_tracer.file.is_cut(fd)) return false;
-    const uint64_t taken = format::chunk_bytes<>(header.compressed_bytes);
+    if (fd < 0 || g_tracer.file.is_cut(fd)) return 0;
+    const uint64_t end = used_ + format::chunk_bytes<>(header.compressed_bytes);
+    const bool in_rows = header.frame.kind == format::FrameKind::event_rows;
+    const uint64_t taken = (in_rows ? end_for_pages(end) : end) - used_;
     const format::ChunkTail tail =
-        format::chunk_tail(sizeof header + compressed.size(), taken, format::kSlotBytes - used_);
-    const auto part = [](const void* from, size_t bytes) { return iovec{const_cast<void*>(from), bytes}; };
+        format::chunk_tail(sizeof header + frames.bytes(), taken, format::kSlotBytes - used_);
+    const auto part = [](std::span<const std::byte> from) {
+        return iovec{const_cast<std::byte*>(from.data()), from.size()};
+    };
     const auto* const first = reinterpret_cast<const std::byte*>(&header);
-    const iovec parts[] = {part(first + format::kPublishedBytes, sizeof header - format::kPublishedBytes),
-                           part(compressed.data(), compressed.size()), part(tail.bytes.data(), tail.used)};
+    const auto& [before, content, behind] = frames.pieces;
+    // The last page is written whole, if hardly anything is missing.
+    static constexpr std::byte kFill[kBeforeRows] = {};
+    const uint64_t rest = (kPageBytes - (used_ + sizeof header + frames.bytes() + tail.used) % kPageBytes) % kPageBytes;
+    const iovec parts[] = {part({first + format::kPublishedBytes, sizeof header - format::kPublishedBytes}),
+                           part(before),
+                           part(content),
+                           part(behind),
+                           part(std::span(tail.bytes).first(tail.used)),
+                           part(std::span(kFill).first(rest <= sizeof kFill ? rest : 0))};
     size_t all = 0;
     for (const iovec& one : parts) all += one.iov_len;
     const uint64_t offset = uint64_t{slot_.index} * format::kSlotBytes + used_ + format::kPublishedBytes;
-    if (os::write_at(fd, parts, offset) != static_cast<long>(all)) return false;
+    if (os::write_at(fd, parts, offset) != static_cast<long>(all)) return 0;
     format::publish_chunk(slot_.at + used_, first);
-    return true;
+    return taken;
 }
 
 bool Drain::make_room(uint64_t chunk_bytes) noexcept

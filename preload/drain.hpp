@@ -28,9 +28,9 @@ private:
     [[nodiscard]] bool prepare() noexcept;
     [[nodiscard]] bool drain_one() noexcept;
     [[nodiscard]] static bool is_to_compress() noexcept;
-    void append(const format::EventChunkHeader& header, std::span<const std::byte> compressed) noexcept;
-    [[nodiscard]] bool write_to_file(const format::EventChunkHeader& header,
-                                     std::span<const std::byte> compressed) noexcept;
+    void append(const format::EventChunkHeader& header, const format::ChunkFrames& frames) noexcept;
+    [[nodiscard]] uint64_t write_to_file(const format::EventChunkHeader& header,
+                                         const format::ChunkFrames& frames) noexcept;
     [[nodiscard]] bool make_room(uint64_t chunk_bytes) noexcept;
 
     Lock lock_;

@@ -155,7 +155,7 @@ void note_threads(ThreadState& state) noexcept
     if (stream.buffer != nullptr) {
         RawBuffer* handed_over = stream.buffer;
         stream.leave_buffer();
-        g_tracer.pool.give_full(*handed_over);
+        g_tracer.pool.give_full(*handed_over, stream.rows.last_stamp());
         g_tracer.writer.wake();
         // However small the buffers are.
         state.unnoted_bytes += handed_over->bytes;

@@ -96,7 +96,7 @@ void ThreadRegistry::reclaim() noexcept
         write_thread(format::RecordType::thread_ended, state);
         note_end(state);
         for (Stream& stream : state.streams)
-            if (stream.buffer != nullptr) g_tracer.pool.give_full(*stream.buffer);
+            if (stream.buffer != nullptr) g_tracer.pool.give_full(*stream.buffer, stream.rows.last_stamp());
         g_tracer.writer.wake();
         release(state);
     }

@@ -288,7 +288,7 @@ void Tracer::keep_or_pass_on(Stream& stream) noexcept
     if (pool.is_short() && file.ring().has_all_raw_slots()) {
         RawBuffer* const passed_on = stream.buffer;
         stream.leave_buffer();
-        pool.give_full(*passed_on);
+        pool.give_full(*passed_on, stream.rows.last_stamp());
         writer.wake();
         // Now and then, as threads become more.
         constexpr uint32_t kPeriod = 1024;

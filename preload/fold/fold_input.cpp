@@ -41,11 +41,14 @@ public:
     // Goes to the next event; false at the end, or where it can't be read.
     [[nodiscard]] bool next() noexcept
     {
-        while (left_ == 0)
-            if (!open_next()) return false;
-        is_open_ = true;
-        --left_;
-        return in_rows_ ? next_of_rows() : next_of_columns();
+        for (;;) {
+            while (left_ == 0)
+                if (!open_next()) return false;
+            is_open_ = true;
+            if (next_of_buffer()) return true;
+            if (!in_rows_) return fail();
+            if (!give_up_buffer(left_)) return false;
+        }
     }
 
     // The event is folded.
@@ -54,9 +57,7 @@ public:
         FoldState::StreamState& stream = input_.state_.stream(stream_);
         stream.sequence = sequence_;
         ++stream.events;
-        if (left_ != 0 || is_raw_) return; // there may come more
-        ++stream.sequence;
-        stream.events = 0;
+        if (left_ == 0 && !is_raw_) leave_buffer(); // else there may come more
     }
 
 private:
@@ -67,6 +68,32 @@ private:
         input_.is_sound_ = false;
         if (columns_.out_of_memory() || numbered_.out_of_memory()) input_.lacks_memory_ = true;
         return false;
+    }
+
+    [[nodiscard]] bool next_of_buffer() noexcept
+    {
+        if (!(in_rows_ ? next_of_rows() : next_of_columns())) return false;
+        --left_;
+        return true;
+    }
+
+    // The host has written into the rows, which nobody has looked at before: what can't be read is lost. False: that
+    // is for the next fold, when it is known how many events the buffer has.
+    [[nodiscard]] bool give_up_buffer(uint32_t lost_events) noexcept
+    {
+        if (is_raw_ && next_ == end_) return false;
+        input_.lost_events_ += lost_events;
+        left_ = 0;
+        leave_buffer();
+        return true;
+    }
+
+    // All of it is folded, or lost.
+    void leave_buffer() noexcept
+    {
+        FoldState::StreamState& stream = input_.state_.stream(stream_);
+        stream.sequence = sequence_ + 1;
+        stream.events = 0;
     }
 
     [[nodiscard]] bool open_next() noexcept
@@ -80,45 +107,49 @@ private:
         stack_ = 0;
         numbered_.clear();
         in_rows_ = is_raw_;
-        if (is_raw_)
-            rows_ = format::RowReader({input_.copies_.begin() + buffer.offset, buffer.bytes}, left_, buffer.base_stamp);
-        else if (!open_chunk(buffer))
-            return fail();
         if (stream.sequence != sequence_) {
             stream.sequence = sequence_;
             stream.events = 0;
         }
+        if (stream.events > left_) return fail();
+        const uint32_t not_folded = left_ - stream.events;
+        if (is_raw_) {
+            rows_ = format::RowReader({input_.copies_.begin() + buffer.offset, buffer.bytes}, left_, buffer.base_stamp);
+        } else if (const Opened opened = open_chunk(buffer); opened != Opened::whole) {
+            return opened == Opened::damaged ? give_up_buffer(not_folded) : fail();
+        }
         // What is folded already is read for its stacks.
-        for (uint32_t i = stream.events; i > 0; --i) {
-            if (left_ == 0) return fail();
-            --left_;
-            if (!(in_rows_ ? next_of_rows() : next_of_columns())) return false;
+        while (left_ > not_folded) {
+            if (next_of_buffer()) continue;
+            return in_rows_ ? give_up_buffer(not_folded) : fail();
         }
-        if (left_ == 0 && !is_raw_) {
-            ++stream.sequence;
-            stream.events = 0;
-        }
+        if (left_ == 0 && !is_raw_) leave_buffer();
         return true;
     }
 
-    [[nodiscard]] bool open_chunk(const FoldBuffer& buffer) noexcept
+    // damaged: of what is in the file nothing can be had.
+    enum class Opened { whole, damaged, not_read };
+
+    [[nodiscard]] Opened open_chunk(const FoldBuffer& buffer) noexcept
     {
         const size_t bytes = sizeof(EventChunkHeader) + buffer.bytes;
-        if (!input_.compressed_.resize(bytes)) return false;
+        if (!input_.compressed_.resize(bytes)) return Opened::not_read;
         std::byte* const from = input_.compressed_.begin();
-        if (os::read_at(input_.fd_, from, bytes, buffer.offset) != static_cast<long>(bytes)) return false;
+        if (os::read_at(input_.fd_, from, bytes, buffer.offset) != static_cast<long>(bytes)) return Opened::not_read;
         EventChunkHeader header{};
         std::memcpy(&header, from, sizeof header);
         uint64_t all = 0;
         for (const uint32_t column : header.column_bytes) all += column;
         if (header.event_count != buffer.event_count || header.stream_sequence != buffer.sequence ||
-            all > format::kMaxColumnBytes || !columns_.resize(all) ||
-            input_.decompressor_.decompress({from + sizeof header, buffer.bytes}, {columns_.begin(), all}) != nullptr)
-            return false;
+            all > format::kMaxColumnBytes || !columns_.resize(all))
+            return Opened::not_read;
+        if (input_.decompressor_.decompress({from + sizeof header, buffer.bytes}, {columns_.begin(), all}) != nullptr)
+            return Opened::damaged;
         if (header.frame.kind == format::FrameKind::event_rows) {
             in_rows_ = true;
-            rows_ = format::RowReader({columns_.begin(), all}, header.event_count, header.base_stamp);
-            return true;
+            rows_ =
+                format::RowReader({columns_.begin(), all}, header.event_count, header.base_stamp, header.last_stamp);
+            return Opened::whole;
         }
         Decoder::Columns columns;
         const auto* at = reinterpret_cast<const uint8_t*>(columns_.begin());
@@ -127,13 +158,14 @@ private:
             at += header.column_bytes[c];
         }
         decoder_ = Decoder(columns, header.base_stamp, header.event_count, format::kVersionMajor);
-        return true;
+        return Opened::whole;
     }
 
+    // False: the next event can't be read.
     [[nodiscard]] bool next_of_columns() noexcept
     {
         format::DecodedEvent read;
-        if (!decoder_.next(read)) return fail();
+        if (!decoder_.next(read)) return false;
         take(read.kind, read.stamp, read.address, read.size, read.extra, read.truncated);
         if (!has_stack(read.kind)) return true;
         if (read.stack_number != format::DecodedEvent::kNoNumber) {
@@ -162,7 +194,7 @@ private:
     [[nodiscard, gnu::noinline]] bool next_row_of_any_kind() noexcept
     {
         format::EventFields read;
-        if (rows_.next(read, ids_) != nullptr) return fail();
+        if (rows_.next(read, ids_) != nullptr) return false;
         take(read.kind, read.stamp, read.address, read.size, read.extra, read.stack.truncated);
         if (!has_stack(read.kind)) return true;
         change_stack(read.stack.pop_count, ids_.data(), read.stack.push_count);

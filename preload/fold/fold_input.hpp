@@ -53,6 +53,9 @@ public:
     // Whether all of it could be read.
     [[nodiscard]] bool is_sound() const noexcept { return is_sound_; }
 
+    // Events of chunks that the host has written into, which so count as folded.
+    [[nodiscard]] uint64_t lost_events() const noexcept { return lost_events_; }
+
     // Why begin() failed, if it did, or the events can't be read.
     [[nodiscard]] bool out_of_memory() const noexcept
     {
@@ -88,6 +91,7 @@ private:
     uint64_t last_stamp_ = 0;
     uint64_t latest_ = 0; // stamp of an allocation that a release up to last_stamp_ may wait for
     bool is_sound_ = true;
+    uint64_t lost_events_ = 0;
     bool lacks_memory_ = false;       // one of the cursors
     MappedArray<FoldBuffer> buffers_; // by stream and sequence, after arrange()
     MappedArray<std::byte> copies_;

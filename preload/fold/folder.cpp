@@ -134,6 +134,9 @@ bool Folder::fold_up_to(const Plan& to_do) noexcept
             while (input.apply_some())
                 if (is_writer) g_tracer.writer.work_on();
             is_done = input.is_sound() && !state_->out_of_memory();
+            // Before the state that leaves them out holds: sooner twice than not at all.
+            if (is_done && input.lost_events() != 0)
+                g_tracer.count_lost(format::LossCause::internal, input.lost_events());
             lacks_memory_ = input.out_of_memory() || state_->out_of_memory();
         } else {
             // Nothing is changed yet: perhaps later.

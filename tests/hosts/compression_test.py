@@ -3,12 +3,29 @@ the same."""
 
 import json
 import os
+import struct
 import subprocess
 
-from ring_account import AccountTest, read_truth
+from ring_account import SLOT_BYTES, AccountTest, read_truth
 
 THREADS = 2
 OPERATIONS = 400_000
+
+
+def chunks_by_slot(trace):
+    """Of each slot of events, where its chunks begin."""
+    for slot in range(0, len(trace), SLOT_BYTES):
+        if struct.unpack_from("<I", trace, slot + 32)[0] != 3:
+            continue
+        chunks = []
+        at = 64
+        while at < SLOT_BYTES:
+            magic, content = struct.unpack_from("<II", trace, slot + at)
+            if magic == 0x184D2A5B:
+                chunks.append(at)
+                content += struct.unpack_from("<I", trace, slot + at + 52)[0]
+            at += 8 + content
+        yield chunks
 
 
 class Compression(AccountTest):
@@ -40,6 +57,30 @@ class Compression(AccountTest):
         events = report.summary["allocations"] + report.summary["releases"]
         # All but what is in raw buffers yet.
         self.assertGreater(file["uncompressed_events"], events // 10 * 9)
+
+    def test_what_the_program_writes_over_is_counted_and_the_ring_goes_on(self):
+        times = 30
+        for ring in ("0", str(8 << 20)):
+            with self.subTest(ring=ring):
+                run = self.run_traced([self.host("stray_writes"), str(times), "20000"],
+                                      env={"LEAK_ZSTD_LEVEL": "0", "LEAK_SNAPSHOT": "off", "LEAK_RING": ring})
+                self.assertEqual((run.status, run.stderr), (0, b""))
+                done = 2 * int(run.stdout)
+                info = json.loads(self.leakan("info", "--format", "json", self.only_trace(run)).stdout)
+                missing = info["trace"]["gap_events"]
+                self.assertGreater(missing, times * 100)
+                self.assertLess(missing, done // 2)
+                read = sum(info["events"].values())
+                self.assertGreaterEqual(read + missing, done)
+                self.assertLess(read + missing, done + 200)  # the C library's own
+
+    def test_four_of_the_largest_buffers_fill_a_slot_each_in_pages_of_its_own(self):
+        run = self.run_traced([self.host("ring_leak"), "400000", "0"],
+                              env={"LEAK_ZSTD_LEVEL": "0", "LEAK_SNAPSHOT": "off", "LEAK_RING": "0"})
+        slots = list(chunks_by_slot(self.only_trace(run).read_bytes()))
+        self.assertGreater(len(slots), 20)
+        fitting = slots.count([64] + [buffer * (64 << 10) - 104 for buffer in (1, 2, 3)])
+        self.assertGreater(fitting, len(slots) * 3 // 4)  # the others have chunks by threads that helped
 
     def test_without_a_writer_there_is_nobody_to_wait_for(self):
         self.assertEqual(self.work(LEAK_WRITER="inline")[1]["uncompressed_events"], 0)

@@ -61,6 +61,13 @@ bool is_valid_zst(std::span<const std::byte> bytes)
     return true;
 }
 
+std::vector<std::byte> in_one_piece(const ChunkFrames& frames)
+{
+    std::vector<std::byte> bytes;
+    for (const auto piece : frames.pieces) bytes.insert(bytes.end(), piece.begin(), piece.end());
+    return bytes;
+}
+
 std::vector<uint64_t> empty_slot()
 {
     std::vector<uint64_t> slot(kSlotBytes / 8);
@@ -110,7 +117,8 @@ TEST_CASE("a chunk of rows holds the rows of its buffer")
     for (const uint32_t count : {1u, 2u, 100u, 100'000u}) {
         RowBuffer buffer = make_buffer(count);
         EventChunkHeader header = {};
-        const auto stored = tool.compressor.store(buffer.header(), header);
+        const auto stored = in_one_piece(tool.compressor.store(buffer.header(), buffer.writer.last_stamp(), header));
+        CHECK(stored.size() == header.compressed_bytes);
         CHECK(header.frame.kind == FrameKind::event_rows);
         CHECK(header.event_count == buffer.count());
         CHECK(header.stream_sequence == RowBuffer::kSequence);
@@ -122,7 +130,7 @@ TEST_CASE("a chunk of rows holds the rows of its buffer")
         CHECK(rows.size() == rows_end(buffer.header().written) - sizeof(RawBufferHeader));
         CHECK(std::memcmp(rows.data(), &buffer.header() + 1, rows.size()) == 0);
         rows[rows.size() / 2] ^= std::byte{1};
-        std::vector<std::byte> damaged(stored.begin(), stored.end());
+        std::vector<std::byte> damaged = stored;
         damaged[stored.size() / 2] ^= std::byte{1};
         CHECK(from.decompressor.decompress(damaged, rows) != nullptr);
     }
@@ -131,32 +139,53 @@ TEST_CASE("a chunk of rows holds the rows of its buffer")
 TEST_CASE("a buffer that somebody has written into gives the events before that, and nothing is read beyond it")
 {
     Compressor tool;
-    for (const bool in_rows : {false, true}) {
-        EventChunkHeader header = {};
-        const auto make_chunk = [&](RowBuffer& buffer) {
-            return in_rows ? tool.compressor.store(buffer.header(), header)
-                           : tool.compressor.compress(buffer.header(), header);
-        };
-        RowBuffer buffer = make_buffer(100'000);
-        const uint64_t written = buffer.header().written;
-        for (const uint64_t bad : {uint64_t{0}, UINT64_MAX, written | 0xffffffff, written & ~uint64_t{0xffffffff}}) {
-            buffer.header().written = bad;
-            REQUIRE(!make_chunk(buffer).empty());
-            CHECK(header.event_count <= row_count(written));
-        }
-        buffer.header().written = written;
-        buffer.header().frame.content_bytes = UINT32_MAX;
-        REQUIRE(!make_chunk(buffer).empty());
-        CHECK(header.event_count == row_count(written));
-        buffer.memory[sizeof(RawBufferHeader) / 8 + 300] = 0;
-        REQUIRE(!make_chunk(buffer).empty());
-        CHECK(header.event_count > 0);
-        CHECK(header.event_count < 300);
-        CHECK(header.last_stamp == 100 + (header.event_count - 1) * 13);
-        buffer.memory[sizeof(RawBufferHeader) / 8] = 0;
-        REQUIRE(!make_chunk(buffer).empty());
-        CHECK(header.event_count == 0);
+    EventChunkHeader header = {};
+    RowBuffer buffer = make_buffer(100'000);
+    const uint64_t written = buffer.header().written;
+    for (const uint64_t bad : {uint64_t{0}, UINT64_MAX, written | 0xffffffff, written & ~uint64_t{0xffffffff}}) {
+        buffer.header().written = bad;
+        REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+        CHECK(header.event_count <= row_count(written));
     }
+    buffer.header().written = written;
+    buffer.header().frame.content_bytes = UINT32_MAX;
+    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+    CHECK(header.event_count == row_count(written));
+    buffer.memory[sizeof(RawBufferHeader) / 8 + 300] = 0;
+    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+    CHECK(header.event_count > 0);
+    CHECK(header.event_count < 300);
+    CHECK(header.last_stamp == 100 + (header.event_count - 1) * 13);
+    buffer.memory[sizeof(RawBufferHeader) / 8] = 0;
+    REQUIRE(!tool.compressor.compress(buffer.header(), header).empty());
+    CHECK(header.event_count == 0);
+}
+
+TEST_CASE(
+    "a buffer whose header somebody has written into is stored as a chunk that can be, and not read beyond its end")
+{
+    Compressor tool;
+    EventChunkHeader header = {};
+    RowBuffer buffer = make_buffer(100'000);
+    const uint64_t last_stamp = buffer.writer.last_stamp();
+    const uint64_t written = buffer.header().written;
+    const auto check = [&] {
+        const auto stored = in_one_piece(tool.compressor.store(buffer.header(), last_stamp, header));
+        CHECK(is_valid_zst(stored));
+        CHECK(header.column_bytes[0] <= kRawBufferBytes - sizeof(RawBufferHeader));
+        CHECK(header.event_count <= header.column_bytes[0] / kMinRowBytes);
+        CHECK(header.last_stamp >= header.base_stamp);
+    };
+    for (const uint64_t bad : {uint64_t{0}, UINT64_MAX, written | 0xffffffff, written & ~uint64_t{0xffffffff}}) {
+        buffer.header().written = bad;
+        check();
+    }
+    buffer.header().written = written;
+    buffer.header().frame.content_bytes = UINT32_MAX;
+    check();
+    CHECK(header.event_count == row_count(written));
+    buffer.header().base_stamp = UINT64_MAX;
+    check();
 }
 
 TEST_CASE("a chunk with a wrong byte, or of another size than it says, is refused")

@@ -154,9 +154,27 @@ TEST_CASE("a full buffer is never written over its end, whatever the events are"
             }
             CHECK(buffer.count() == count);
             CHECK(rows_end(buffer.header().written) <= bytes);
-            CHECK(rows_end(buffer.header().written) + pushes * 4 + 64 + RowWriter::kSpareBytes >
+            CHECK(rows_end(buffer.header().written) + pushes * 4 + 64 + RowWriter::spare_bytes(bytes) >
                   bytes); // and it is used
             for (size_t i = bytes / 8; i < buffer.memory.size(); ++i) CHECK(buffer.memory[i] == 0x5555555555555555u);
+        }
+    }
+}
+
+TEST_CASE("rows are read up to one that is later than the last one is known to be")
+{
+    for (const uint64_t address : {uint64_t{0x1000}, UINT64_MAX}) { // narrow rows, and wide ones
+        RowBuffer buffer(100);
+        for (uint64_t i = 0; i < 50; ++i)
+            buffer.writer.append({.kind = EventKind::free_, .stamp = 100 + i * 10, .address = address});
+        CHECK(buffer.writer.last_stamp() == 590);
+        for (const uint32_t readable : {0u, 1u, 30u, 50u}) {
+            RowReader reader(buffer.rows(), buffer.count(), 100, 99 + readable * uint64_t{10});
+            RowReader::Ids ids;
+            RowReader::Narrow row{};
+            EventFields event;
+            while (reader.rows_left() != 0 && (reader.next_narrow(row) || reader.next(event, ids) == nullptr)) {}
+            CHECK(reader.rows_left() == 50 - readable);
         }
     }
 }

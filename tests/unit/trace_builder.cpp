@@ -195,10 +195,10 @@ void TraceBuilder::flush(uint32_t thread, uint32_t level)
     StreamState& state = *streams_.at({thread, level});
     if (state.memory.empty()) return;
     Chunk chunk;
-    const auto compressed = stores_rows ? compressor().store(state.header(), chunk.header)
-                                        : compressor().compress(state.header(), chunk.header);
-    if (compressed.empty()) throw std::logic_error("a chunk can't be compressed");
-    chunk.compressed.assign(compressed.begin(), compressed.end());
+    const auto frames = stores_rows ? compressor().store(state.header(), state.rows.last_stamp(), chunk.header)
+                                    : leak::format::ChunkFrames(compressor().compress(state.header(), chunk.header));
+    if (frames.bytes() == 0) throw std::logic_error("a chunk can't be compressed");
+    for (const auto piece : frames.pieces) chunk.compressed.insert(chunk.compressed.end(), piece.begin(), piece.end());
     chunks_.push_back(std::move(chunk));
     if (keep_flushed_raw) {
         state.header().state = BufferState::full;
@@ -301,7 +301,7 @@ void TraceBuilder::put_chunks(std::vector<std::byte>& file)
             at = add_slot(file, SlotKind::events) + sizeof(SlotHeader);
             room = layout_.slot_bytes - sizeof(SlotHeader);
         }
-        const uint64_t taken = append_chunk(at, room, chunk.header, chunk.compressed);
+        const uint64_t taken = append_chunk(at, room, chunk.header, std::span(chunk.compressed));
         at += taken;
         room -= taken;
     }

@@ -189,16 +189,21 @@ TEST_CASE("a chunk of rows with a row that can't be is a gap of known size")
         if (i % 100 == 0) builder.flush(0);
     }
     auto image = builder.image();
-    std::byte* const zstd = image.data() + leak::format::kSlotBytes + 64 + sizeof(leak::format::EventChunkHeader);
     leak::format::EventChunkHeader header{};
+    std::byte* const zstd = image.data() + leak::format::kSlotBytes + 64 + sizeof header;
     std::memcpy(&header, zstd - sizeof header, sizeof header);
-    zstd[leak::format::StoredFrame::kHeadBytes] = std::byte{0x7f}; // no kind of event
-    leak::format::StoredFrame::complete(zstd, header.column_bytes[0]);
+    leak::format::StoredFrame frame;
+    const std::span<std::byte> rows(zstd + frame.head.size(), header.column_bytes[0]);
+    rows[40 * leak::format::kMinSizedRowBytes] = std::byte{0x7f}; // no kind of event
+    frame = leak::format::StoredFrame(rows);
+    std::ranges::copy(frame.tail, rows.end());
     const TempTrace file(image);
     const auto result = read(file);
     REQUIRE(result);
-    CHECK(result->info.gap_events == 100);
-    CHECK(events_in(*result) == 100);
+    CHECK(result->info.gap_events == 60);
+    CHECK(events_in(*result) == 140);
+    REQUIRE(result->info.damage.size() == 1);
+    CHECK(result->info.damage[0].offset == leak::format::kSlotBytes + 64);
 }
 
 TEST_CASE("many wrong bytes at random")
