@@ -371,6 +371,8 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
         lose_cut_file();
         return {};
     }
+    // Threads can do with fewer buffers, as long as some go round.
+    if (kind == format::SlotKind::raw_events && file.error() == -ENOMEM && pool.count() > threads.count()) return {};
     // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
     const bool can_wait =
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());

@@ -134,7 +134,7 @@ TEST_CASE("the same events give the same answers in every version")
     const ReplayResult old = replay("v1.0.zst");
     for (const char* name :
          {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst", "v3.3.zst", "v3.4-snapshot.zst",
-          "v3.5.zst"}) {
+          "v3.5.zst", "v3.6.zst"}) {
         CAPTURE(name);
         const ReplayResult result = replay(name);
         CHECK(result.info.damage.empty());
@@ -274,6 +274,14 @@ TEST_CASE("v3.5, forgotten: what is left over of a thread that has ended counts 
     CHECK(result.info.folded_ns == 26'950);
     CHECK(result.totals.threads == 2);
     check_same_answers(result, replay("v3.2.zst"));
+}
+
+TEST_CASE("v3.6, wrapped: the carried state ends with the latest releases")
+{
+    const ReplayResult result = replay("v3.6-wrapped.zst");
+    CHECK(result.info.damage.empty());
+    CHECK(result.info.folded_ns == 20'050);
+    check_same_answers(result, replay("v3.6.zst"));
 }
 
 TEST_CASE("v3.1, wrapped: without a history")

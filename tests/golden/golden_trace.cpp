@@ -100,7 +100,7 @@ TraceBuilder golden_trace(TraceLayout layout, const AfterEvent& after_event)
 TraceBuilder wrapped_golden_trace(TraceLayout layout)
 {
     constexpr uint64_t kLastFolded = 20'050;
-    preload::FoldState state;
+    preload::FoldState state(format::StampClock::monotonic_ns);
     if (!state.init(false, history_grid())) throw std::logic_error("no memory");
     TraceBuilder wrapped = golden_trace(layout, [&](TraceBuilder& trace, uint32_t thread, const TestEvent& event) {
         if (event.stamp > kLastFolded) return;
@@ -114,7 +114,7 @@ TraceBuilder wrapped_golden_trace(TraceLayout layout)
 TraceBuilder forgotten_golden_trace(TraceLayout layout)
 {
     constexpr uint64_t kLast = 26'950;
-    preload::FoldState state;
+    preload::FoldState state(format::StampClock::monotonic_ns);
     if (!state.init(false, history_grid())) throw std::logic_error("no memory");
     TraceBuilder trace = golden_trace(layout, [&](TraceBuilder& growing, uint32_t thread, const TestEvent& event) {
         growing.keep_flushed_raw = true;
