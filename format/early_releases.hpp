@@ -64,7 +64,7 @@ public:
     [[nodiscard]] bool take_for(const Event& allocation, Event& release)
     {
         for (size_t i = 0; i < waiting_.size(); ++i)
-            if (waiting_[i].address == allocation.address &&
+            if (waiting_[i].address == allocation.address && allocation.stamp - waiting_[i].stamp <= most_early_ &&
                 (waiting_[i].kind == EventKind::custom_free) == (allocation.kind == EventKind::custom_alloc) &&
                 (waiting_[i].thread != allocation.thread || was_released_by_another(allocation))) {
                 take(i, release);
@@ -72,14 +72,19 @@ public:
             }
         return false;
     }
-    // Takes a release out for which no allocation will come: all events before `stamp` were there. False: there is
-    // none.
-    [[nodiscard]] bool take_late(uint64_t stamp, Event& release)
+    // Takes releases out for which no allocation will come, where all events before `stamp` were there (kEnd: all
+    // events at all), and calls visit(release). Now and then: more than have to may stay.
+    template <typename Visit> void give_up(uint64_t stamp, Visit&& visit)
     {
-        if (waiting_.empty() || (stamp != UINT64_MAX && waiting_[0].stamp + most_early_ >= stamp)) return false;
-        take(0, release);
-        return true;
+        if (waiting_.empty() || (stamp != kEnd && waiting_[0].stamp + 2 * most_early_ >= stamp)) return;
+        size_t late = 0;
+        for (; late < waiting_.size() && (stamp == kEnd || waiting_[late].stamp + most_early_ < stamp); ++late)
+            visit(waiting_[late]);
+        for (size_t i = late; i < waiting_.size(); ++i) waiting_[i - late] = waiting_[i];
+        for (; late > 0; --late) waiting_.pop_back();
     }
+    static constexpr uint64_t kEnd = UINT64_MAX;
+
     // Takes a release out that the event takes back. False: it does not wait.
     [[nodiscard]] bool take_undone(const Event& undo, Event& release)
     {

@@ -102,7 +102,7 @@ void Replayer::apply(const TraceEvent& event)
 
 void Replayer::settle(uint64_t stamp)
 {
-    for (TraceEvent late; early_.take_late(stamp, late);) release_unknown(late);
+    early_.give_up(stamp, [this](const TraceEvent& release) { release_unknown(release); });
 }
 
 void Replayer::finish()

@@ -94,7 +94,7 @@ void FoldState::apply(const FoldEvent& event) noexcept
 
 void FoldState::settle(uint64_t stamp) noexcept
 {
-    for (FoldEvent late; early_.take_late(stamp, late);) release_unknown(late);
+    early_.give_up(stamp, [this](const FoldEvent& release) { release_unknown(release); });
 }
 
 // -- Heap --
