@@ -58,7 +58,10 @@ bool Folder::fold() noexcept
     bool has_freed = false;
     if (prepare()) {
         const Plan to_do = plan();
-        g_tracer.file.ring().mark_folding(to_do.last_stamp);
+        SlotRing& ring = g_tracer.file.ring();
+        ring.mark_folding(to_do.last_stamp);
+        // Events that come meanwhile, stored perhaps as they are, leave the state its room.
+        ring.set_reserve(slots_of_state_after(to_do.slots));
         has_freed = to_do.slots != 0 && fold_up_to(to_do);
     }
     is_folding_.store(false, std::memory_order_relaxed);

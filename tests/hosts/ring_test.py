@@ -268,7 +268,7 @@ class Ring(AccountTest):
         blocks = 600_000
         untraced, _ = self.keep(blocks, 10, {})
         traced, folder = self.keep(blocks, 4_000_000, self.traced_environment(
-            {"LEAK_RING": "32M", "LEAK_OUT": "trace.zst"}))
+            {"LEAK_RING": "24M", "LEAK_OUT": "trace.zst"}))
         report = self.report(folder / "trace.zst")
         self.assert_nothing_missing(report)
         self.assertEqual(report.trace["unlisted"]["blocks"], 0)
