@@ -6,7 +6,8 @@ import os
 import struct
 import subprocess
 
-from ring_account import SLOT_BYTES, AccountTest, read_truth
+from leaktest import SLOT_BYTES
+from ring_account import AccountTest, read_truth
 
 THREADS = 2
 OPERATIONS = 400_000

@@ -31,7 +31,7 @@ class Ends(LeakTest):
         self.assertGreaterEqual(report.summary["releases"], completed)
 
     def check_end(self, how, threads, env=None):
-        run = self.run_traced([self.host("ends"), "counters", str(threads), how], env=env)
+        run = self.run_traced([self.host("ends"), "counters", str(threads), how], env=env, ends_at_work=threads > 0)
         self.assertEqual(run.status, ENDS[how], run.stderr)
         self.assertEqual((run.stdout, run.stderr), (b"", b""))
         counters = read_counters(run.folder / "counters")
