@@ -85,11 +85,12 @@ public:
     }
     static constexpr uint64_t kEnd = UINT64_MAX;
 
-    // Takes a release out that the event takes back. False: it does not wait.
+    // Takes the release of a realloc out that the event takes back. False: it does not wait.
     [[nodiscard]] bool take_undone(const Event& undo, Event& release)
     {
         for (size_t i = waiting_.size(); i-- > 0;)
-            if (waiting_[i].address == undo.address && waiting_[i].thread == undo.thread) {
+            if (waiting_[i].kind == EventKind::realloc_release && waiting_[i].address == undo.address &&
+                waiting_[i].thread == undo.thread) {
                 take(i, release);
                 return true;
             }

@@ -337,6 +337,7 @@ void Tracer::add_wanted_buffers() noexcept
 bool Tracer::add_buffers() noexcept
 {
     if (file.ring().has_all_raw_slots()) return false;
+    if (lacks_address_space_.load(std::memory_order_relaxed) && has_buffers_to_spare()) return false;
     const Slot slot = new_slot(format::SlotKind::raw_events);
     if (!slot) return false;
     if (pool.adopt(slot.at + sizeof(format::SlotHeader), slot.at + format::kSlotBytes)) return true;
@@ -371,8 +372,10 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
         lose_cut_file();
         return {};
     }
-    // Threads can do with fewer buffers, as long as some go round.
-    if (kind == format::SlotKind::raw_events && file.error() == -ENOMEM && pool.count() > threads.count()) return {};
+    if (kind == format::SlotKind::raw_events && file.error() == -ENOMEM && has_buffers_to_spare()) {
+        lacks_address_space_.store(true, std::memory_order_relaxed);
+        return {};
+    }
     // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
     const bool can_wait =
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());

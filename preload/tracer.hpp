@@ -185,6 +185,8 @@ private:
     [[nodiscard]] bool add_pcs_slot() noexcept;
     [[nodiscard]] bool add_buffers() noexcept;
     [[nodiscard]] bool has_enough_buffers() const noexcept;
+    // Threads can do with fewer, as long as some go round.
+    [[nodiscard]] bool has_buffers_to_spare() const noexcept { return pool.count() > threads.count(); }
     [[nodiscard]] RawBuffer* take_free_buffer(bool is_first, bool may_grow) noexcept;
     void cut_large_buffers() noexcept;
     [[nodiscard]] bool is_buffer_coming(uint32_t level, bool may_wait) const noexcept;
@@ -232,6 +234,7 @@ private:
     Lock pool_growth_lock_;                   // adds raw buffers: one slot at a time
     std::atomic<bool> buffers_wanted_{false}; // by threads that don't wait for them
     std::atomic<uint32_t> passed_on_{0};      // buffers after their first event
+    std::atomic<bool> lacks_address_space_{false}; // for more buffers
     Lock growth_lock_;                        // extends the file where there is no writer
     std::atomic<uint64_t> lost_early_{0};     // events lost before there was a file to count them in
     std::string_view failure_;

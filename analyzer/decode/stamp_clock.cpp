@@ -63,10 +63,11 @@ std::optional<format::ClockPair> read_clock(format::StampClock clock)
     const uint64_t now_ns = monotonic_ns();
     if (clock == format::StampClock::monotonic_ns) return format::ClockPair{now_ns, now_ns};
 #if defined(__x86_64__)
-    return format::ClockPair{__rdtsc() >> format::tsc_shift(clock), now_ns};
-#else
-    return std::nullopt;
+    using enum format::StampClock;
+    if (clock == tsc || clock == tsc_64 || clock == tsc_128)
+        return format::ClockPair{__rdtsc() >> format::tsc_shift(clock), now_ns};
 #endif
+    return std::nullopt;
 }
 
 std::optional<StampConverter> make_converter(const format::FileHeader& header, bool same_boot)

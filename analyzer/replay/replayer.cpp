@@ -102,7 +102,7 @@ void Replayer::apply(const TraceEvent& event)
 
 void Replayer::settle(uint64_t stamp)
 {
-    early_.give_up(stamp, [this](const TraceEvent& release) { release_unknown(release); });
+    early_.give_up(stamp, [this](const TraceEvent& release) { release_unknown(release, true); });
 }
 
 void Replayer::finish()
@@ -311,7 +311,9 @@ void Replayer::allocate(const TraceEvent& event)
     if (TraceEvent early; !early_.empty() && early_.take_for(event, early)) {
         early.stamp = event.stamp;
         early.at_ns = event.at_ns;
-        release(early);
+        table_of(block.kind).take(event.address);
+        early_.note(early);
+        release_known(early, block, true);
     }
 }
 
@@ -319,15 +321,15 @@ void Replayer::release(const TraceEvent& event)
 {
     if (const std::optional<LiveBlock> block = take_block(event.address, event.kind)) {
         early_.note(event);
-        return release_known(event, *block);
+        return release_known(event, *block, false);
     }
-    if (streams_.size() == 1) return release_unknown(event);
+    if (streams_.size() == 1) return release_unknown(event, false);
     // Whether its realloc returns makes no difference to a block that is not known yet.
     streams_[event.stream].last_was_realloc_release = false;
     early_.add(event);
 }
 
-void Replayer::release_unknown(const TraceEvent& event)
+void Replayer::release_unknown(const TraceEvent& event, bool has_waited)
 {
     totals_.releases += one_block();
     unknown_releases() += one_block();
@@ -335,10 +337,10 @@ void Replayer::release_unknown(const TraceEvent& event)
     PendingRelease unmatched;
     unmatched.block.address = event.address;
     unmatched.released = event.stamp;
-    remember(streams_[event.stream], unmatched);
+    remember(streams_[event.stream], unmatched, has_waited);
 }
 
-void Replayer::release_known(const TraceEvent& event, const LiveBlock& block)
+void Replayer::release_known(const TraceEvent& event, const LiveBlock& block, bool has_waited)
 {
     const format::Amount amount = amount_of(block, sample_bytes_);
     totals_.releases += amount.blocks;
@@ -355,10 +357,8 @@ void Replayer::release_known(const TraceEvent& event, const LiveBlock& block)
     if (!block.inherited)
         accounts_.table().release(accounts_.of(block.stack), amount, now_ - block.stamp, is_temporary, now_);
     if (event.kind == EventKind::realloc_release) {
-        StreamState& stream = streams_[event.stream];
-        remember(stream, {block, now_, mismatched});
-        if (!block.inherited && stream.last_was_realloc_release) // else it has waited
-            accounts_.table().depart(accounts_.of(block.stack), amount);
+        remember(streams_[event.stream], {block, now_, mismatched}, has_waited);
+        if (!block.inherited && !has_waited) accounts_.table().depart(accounts_.of(block.stack), amount);
     }
     for (Analysis* analysis : analyses_) analysis->on_release(block, event.at_ns, event.thread, event.kind);
 }
@@ -371,10 +371,13 @@ std::optional<LiveBlock> Replayer::take_block(uint64_t address, EventKind releas
     return custom_.size() == 0 ? std::nullopt : custom_.take(address);
 }
 
-void Replayer::remember(StreamState& stream, const PendingRelease& pending)
+// The last one stays the one that goes on, if one does.
+void Replayer::remember(StreamState& stream, const PendingRelease& pending, bool has_waited)
 {
-    if (stream.pending.size() == StreamState::kMostPending) stream.pending.erase(stream.pending.begin());
-    stream.pending.push_back(pending);
+    auto& all = stream.pending;
+    if (all.size() == StreamState::kMostPending) all.erase(all.begin());
+    const bool goes_on = has_waited && stream.last_was_realloc_release && !all.empty();
+    all.insert(goes_on ? all.end() - 1 : all.end(), pending);
 }
 
 // The block of which the stream's last event was the realloc_release, where its stack has an account of it.

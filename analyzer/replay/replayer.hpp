@@ -92,15 +92,16 @@ private:
     }
     void allocate(const TraceEvent& event);
     void release(const TraceEvent& event);
-    void release_known(const TraceEvent& event, const LiveBlock& block);
-    void release_unknown(const TraceEvent& event);
+    // has_waited: for its allocation, so it need not be the stream's last event.
+    void release_known(const TraceEvent& event, const LiveBlock& block, bool has_waited);
+    void release_unknown(const TraceEvent& event, bool has_waited);
     void undo_realloc(const TraceEvent& event);
     void map(const TraceEvent& event);
     void unmap(const TraceEvent& event);
     void undo_unmap(const TraceEvent& event);
 
     [[nodiscard]] std::optional<LiveBlock> take_block(uint64_t address, format::EventKind released_by);
-    static void remember(StreamState& stream, const PendingRelease& pending);
+    static void remember(StreamState& stream, const PendingRelease& pending, bool has_waited = false);
     [[nodiscard]] static const LiveBlock* moving_block(const StreamState& stream);
     void end_realloc(const StreamState& stream);
     void revive(PendingRelease& pending, uint64_t address);

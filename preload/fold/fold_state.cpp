@@ -94,7 +94,7 @@ void FoldState::apply(const FoldEvent& event) noexcept
 
 void FoldState::settle(uint64_t stamp) noexcept
 {
-    early_.give_up(stamp, [this](const FoldEvent& release) { release_unknown(release); });
+    early_.give_up(stamp, [this](const FoldEvent& release) { release_unknown(release, true); });
 }
 
 // -- Heap --
@@ -115,7 +115,10 @@ void FoldState::allocate(const FoldEvent& event) noexcept
     accounts().allocate(account_of(block), amount, event.stamp);
     if (FoldEvent early; !early_.empty() && early_.take_for(event, early)) [[unlikely]] {
         early.stamp = event.stamp;
-        release_block(early);
+        FoldBlock released;
+        table_of(event.kind).take(event.address, released);
+        early_.note(early);
+        release_known(early, released, true);
     }
 }
 
@@ -124,15 +127,15 @@ void FoldState::release_block(const FoldEvent& event) noexcept
     FoldBlock block{};
     if (take_block(event, block)) {
         early_.note(event);
-        return release_known(event, block);
+        return release_known(event, block, false);
     }
-    if (streams_.size() == 1) return release_unknown(event);
+    if (streams_.size() == 1) return release_unknown(event, false);
     // Whether its realloc returns makes no difference to a block that is not known yet.
     streams_[event.stream].last_was_realloc_release = false;
     early_.add(event);
 }
 
-void FoldState::release_unknown(const FoldEvent& event) noexcept
+void FoldState::release_unknown(const FoldEvent& event, bool has_waited) noexcept
 {
     total(CarriedTotal::releases) += one_block();
     const bool may_be_unlisted = total(CarriedTotal::unlisted_blocks) != 0;
@@ -141,10 +144,10 @@ void FoldState::release_unknown(const FoldEvent& event) noexcept
     if (event.kind != EventKind::realloc_release) return;
     FoldBlock none{};
     none.address = event.address;
-    remember(streams_[event.stream], {none, event.stamp, false, true});
+    remember(streams_[event.stream], {none, event.stamp, false, true}, has_waited);
 }
 
-void FoldState::release_known(const FoldEvent& event, const FoldBlock& block) noexcept
+void FoldState::release_known(const FoldEvent& event, const FoldBlock& block, bool has_waited) noexcept
 {
     const format::Amount amount = amount_of(block);
     total(CarriedTotal::releases) += amount.blocks;
@@ -165,9 +168,8 @@ void FoldState::release_known(const FoldEvent& event, const FoldBlock& block) no
     if (own_last) last = 0;
     accounts().release(account_of(block), amount, event.stamp - block.stamp, is_temporary, event.stamp);
     if (event.kind != EventKind::realloc_release) return;
-    StreamState& stream = streams_[event.stream];
-    remember(stream, {block, event.stamp, mismatched, true});
-    if (stream.last_was_realloc_release) accounts().depart(account_of(block), amount); // else it has waited
+    remember(streams_[event.stream], {block, event.stamp, mismatched, true}, has_waited);
+    if (!has_waited) accounts().depart(account_of(block), amount);
 }
 
 // leak_free() of a block that only malloc knows releases nothing; free() of a block that only leak_alloc() knows does.
@@ -177,13 +179,19 @@ bool FoldState::take_block(const FoldEvent& event, FoldBlock& block) noexcept
     return heap_.take(event.address, block) || custom_.take(event.address, block);
 }
 
-void FoldState::remember(StreamState& stream, const StreamState::Pending& pending) noexcept
+// The last one stays the one that goes on, if one does.
+void FoldState::remember(StreamState& stream, const StreamState::Pending& pending, bool has_waited) noexcept
 {
     if (stream.pending_count == StreamState::kMostPending) {
         for (uint32_t i = 1; i < StreamState::kMostPending; ++i) stream.pending[i - 1] = stream.pending[i];
         --stream.pending_count;
     }
-    stream.pending[stream.pending_count++] = pending;
+    uint32_t at = stream.pending_count++;
+    if (has_waited && stream.last_was_realloc_release && at > 0) {
+        stream.pending[at] = stream.pending[at - 1];
+        --at;
+    }
+    stream.pending[at] = pending;
 }
 
 // The stream's last event was the realloc_release of the last pending block, and now it has another.

@@ -125,8 +125,9 @@ private:
 
     void allocate(const FoldEvent& event) noexcept;
     void release_block(const FoldEvent& event) noexcept;
-    void release_known(const FoldEvent& event, const FoldBlock& block) noexcept;
-    void release_unknown(const FoldEvent& event) noexcept;
+    // has_waited: for its allocation, so it need not be the stream's last event.
+    void release_known(const FoldEvent& event, const FoldBlock& block, bool has_waited) noexcept;
+    void release_unknown(const FoldEvent& event, bool has_waited) noexcept;
     void undo_realloc(const FoldEvent& event) noexcept;
     void map(const FoldEvent& event) noexcept;
     void unmap(const FoldEvent& event) noexcept;
@@ -137,7 +138,7 @@ private:
     {
         return allocated == format::EventKind::custom_alloc ? custom_ : heap_;
     }
-    static void remember(StreamState& stream, const StreamState::Pending& pending) noexcept;
+    static void remember(StreamState& stream, const StreamState::Pending& pending, bool has_waited) noexcept;
     void end_realloc(const StreamState& stream) noexcept;
     void revive(StreamState::Pending& pending, uint64_t address) noexcept;
     [[nodiscard]] Mismatch& mismatch_of(const FoldBlock& block, format::EventKind released_by) noexcept;

@@ -8,10 +8,10 @@
 //   chunk + 16 the block; of a free chunk: the next one of its list
 //   chunk + 24                             the one before
 //
-// The last chunk is what has never been given out. A chunk counts as free only if the one behind it says so, too, and
-// its neighbours in the list lead back to it: so a heap that is not glibc's, or was overwritten, or in which a thread
-// was at work, loses nothing. Where a chunk can't be one the walk ends, and what follows counts as in use, as small
-// free chunks do, and those of other arenas.
+// The last chunk is what has never been given out; the one before it is in use. A chunk counts as free only if the one
+// behind it says so, too, and its neighbours in the list lead back to it: so a heap that is not glibc's, or was
+// overwritten, or in which a thread was at work, loses nothing. Where a chunk can't be one the walk ends, and what
+// follows counts as in use, as small free chunks do, and those of other arenas.
 #pragma once
 
 #include "format/range_set.hpp"
@@ -29,7 +29,7 @@ public:
     // The heap in [begin, end).
     void begin(uint64_t begin, uint64_t end) noexcept
     {
-        next_ = begin;
+        next_ = heap_begin_ = begin;
         heap_end_ = end;
     }
 
@@ -76,9 +76,11 @@ private:
                 return;
             }
             next_ = chunk + bytes;
-            if (next_ != heap_end_ && !is_free(chunk, bytes)) continue;
+            const bool is_last = next_ == heap_end_;
+            // What another allocator has at the start of its memory may look like the only chunk of a heap.
+            const bool is_top = is_last && chunk != heap_begin_ && (head & kIsBeforeUsed) != 0;
+            if (!is_top && (is_last || !is_free(chunk, bytes))) continue;
             free_ = {chunk + kHead, next_};
-            if (next_ == heap_end_) next_ = kNone;
             return;
         }
     }
@@ -103,6 +105,7 @@ private:
 
     Peek peek_;
     uint64_t next_ = kNone; // the chunk to look at next; kNone: there are no more
+    uint64_t heap_begin_ = 0;
     uint64_t heap_end_ = 0;
     format::AddressSpan free_; // the last free chunk, without its head
     uint64_t at_ = 0;          // where the words are that were read

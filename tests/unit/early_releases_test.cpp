@@ -106,6 +106,14 @@ private:
     return count;
 }
 
+// What the history says of the end is what is left then.
+void check_history(const ReplayResult& result)
+{
+    uint64_t bytes = 0;
+    for (const analyzer::LiveBlock& block : result.unfreed) bytes += block.bytes;
+    CHECK(result.accounts.history(analyzer::StackAccounts::Table::kHeap).back().live_bytes == bytes);
+}
+
 } // namespace
 
 TEST_CASE("blocks that are handed over faster than stamps tell are matched, in a trace and in what is folded of it")
@@ -133,6 +141,8 @@ TEST_CASE("blocks that are handed over faster than stamps tell are matched, in a
         REQUIRE(expected.unfreed.size() == program.live().size());
         for (const analyzer::LiveBlock& block : expected.unfreed)
             CHECK(program.live().at(block.address) == block.bytes);
+
+        check_history(expected);
 
         preload::FoldState state(format::StampClock::monotonic_ns);
         REQUIRE(state.init(false, history_grid()));
@@ -215,4 +225,24 @@ TEST_CASE("a realloc that fails takes back its release, be it early")
     const ReplayResult result = replay(trace);
     CHECK(result.totals.unmatched_releases == 0);
     CHECK(result.unfreed.empty());
+}
+
+TEST_CASE("a realloc that waits does not disturb one that goes on when it is over")
+{
+    for (const bool is_early : {false, true}) { // or of an unknown block
+        CAPTURE(is_early);
+        TraceBuilder trace;
+        trace.event(1, {.kind = malloc_, .stamp = 200, .address = 0x3000, .size = 3});
+        trace.event(1, {.kind = realloc_release, .stamp = 1'000, .address = 0x1000});
+        trace.event(1, {.kind = realloc_, .stamp = 1'100, .address = 0x2000, .size = 2});
+        trace.event(1, {.kind = realloc_release, .stamp = 1'200, .address = 0x3000});
+        if (is_early) trace.event(0, {.kind = malloc_, .stamp = 1'300, .address = 0x1000, .size = 1});
+        trace.event(0, {.kind = malloc_, .stamp = 20'000, .address = 0x5000, .size = 5});
+        trace.event(1, {.kind = realloc_, .stamp = 20'100, .address = 0x4000, .size = 4});
+        trace.event(0, {.kind = malloc_, .stamp = 9'000'000, .address = 0x6000, .size = 6});
+        const ReplayResult result = replay(trace);
+        CHECK(result.totals.unmatched_releases == (is_early ? 0 : 1));
+        CHECK(result.unfreed.size() == 4);
+        check_history(result);
+    }
 }

@@ -32,9 +32,10 @@ struct Heap {
         std::mt19937_64 random(seed);
         const auto below = [&random](uint64_t bound) { return random() % bound; };
         uint64_t at = kHeap;
-        for (int i = 0; i < 300; ++i) {
+        constexpr int kChunks = 300;
+        for (int i = 0; i < kChunks; ++i) {
             const uint64_t bytes = below(4) != 0 ? 32 + below(20) * 16 : 32 + below(4000) * 16;
-            const bool is_free = !chunks.empty() && !chunks.back().is_free && below(3) == 0;
+            const bool is_free = !chunks.empty() && !chunks.back().is_free && i + 1 < kChunks && below(3) == 0;
             chunks.push_back({at, bytes, is_free});
             at += bytes;
         }
@@ -170,6 +171,23 @@ TEST_CASE("behind what can't be a chunk all memory counts as in use")
             heap.at_of(chunk.at + 8) = wrong;
             const std::vector<bool> used = heap.used(seed);
             for (size_t i = seed * 7; i < heap.chunks.size(); ++i) CHECK(heap.counts(used, heap.chunks[i]));
+        }
+    }
+}
+
+TEST_CASE("what looks like a last chunk and can't be the top is in use")
+{
+    for (unsigned seed = 0; seed < 10; ++seed) {
+        CAPTURE(seed);
+        Heap heap(seed);
+        const Heap::Chunk top = heap.chunks.back();
+        heap.at_of(top.at + 8) = top.bytes; // behind a free chunk
+        CHECK(heap.counts(heap.used(seed), top));
+        // An allocator of the program's own that has the size of its memory there.
+        for (const uint64_t flag : {0, 1}) {
+            heap.at_of(kHeap + 8) = (heap.end() - kHeap) | flag;
+            const std::vector<bool> used = heap.used(seed);
+            CHECK(std::count(used.begin(), used.end(), false) == 0);
         }
     }
 }
