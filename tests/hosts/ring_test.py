@@ -14,6 +14,7 @@ from leaktest import LIBLEAK, read_counters
 from ring_account import AccountTest, read_truth
 
 RING = 8 << 20
+HEADER_MAGIC = struct.pack("<I", 0x184D2A5B)
 # All of them: LEAKAN_KILLS=300.
 KILLS = int(os.environ.get("LEAKAN_KILLS", "40"))
 # How often the ring is filled that is compared with a file without bound: LEAKAN_WRAPS=40 takes minutes.
@@ -35,7 +36,7 @@ def read_header(trace):
 def carried_index(trace):
     """Of the carried state that holds; 2: none does yet."""
     header = read_header(trace) if trace.exists() else b""
-    is_whole = len(header) > 300 and header[:4] != bytes(4)
+    is_whole = len(header) > 300 and header[:4] == HEADER_MAGIC  # before there is padding in its place
     return struct.unpack_from("<I", header, 296)[0] if is_whole else 2
 
 

@@ -120,7 +120,7 @@ class Snapshots(LeakTest):
         self.check_traces(run)
 
     def test_by_time_under_load(self):
-        run = self.run_host("marks", 500, 4, LEAK_RING="16M", LEAK_SNAPSHOT="0.01")
+        run = self.run_host("marks", 1000, 4, LEAK_RING="16M", LEAK_SNAPSHOT="0.01")
         number, *_, failure = read_header(self.only_trace(run))
         self.assertEqual(failure, WHOLE)
         self.assertGreater(number, 20)
