@@ -154,10 +154,10 @@ uint64_t Drain::write_to_file(const format::EventChunkHeader& header, const form
 bool Drain::make_room(uint64_t chunk_bytes) noexcept
 {
     if (slot_ && format::chunk_fits(chunk_bytes, format::kSlotBytes - used_)) return true;
-    const Slot next = g_tracer.new_slot(format::SlotKind::events);
-    if (!next) return false;
+    // First this one: a process that has no address space left can do with what that had.
     if (slot_) g_tracer.file.close_slot(slot_);
-    slot_ = next;
+    slot_ = g_tracer.new_slot(format::SlotKind::events);
+    if (!slot_) return false;
     used_ = sizeof(format::SlotHeader);
     return true;
 }
