@@ -156,7 +156,7 @@ void note_threads(ThreadState& state) noexcept
         RawBuffer* handed_over = stream.buffer;
         stream.leave_buffer();
         g_tracer.pool.give_full(*handed_over, stream.rows.last_stamp());
-        g_tracer.writer.wake();
+        g_tracer.writer.wake_for_buffer();
         // However small the buffers are.
         state.unnoted_bytes += handed_over->bytes;
         if (state.unnoted_bytes >= format::kRawBufferBytes / 2) {

@@ -289,7 +289,7 @@ void Tracer::keep_or_pass_on(Stream& stream) noexcept
         RawBuffer* const passed_on = stream.buffer;
         stream.leave_buffer();
         pool.give_full(*passed_on, stream.rows.last_stamp());
-        writer.wake();
+        writer.wake_for_buffer();
         // Now and then, as threads become more.
         constexpr uint32_t kPeriod = 1024;
         if (passed_on_.fetch_add(1, std::memory_order_relaxed) % kPeriod == 0) cut_large_buffers();

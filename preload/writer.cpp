@@ -13,6 +13,8 @@ namespace {
 
 constexpr long kIdleMilliseconds = 60'000;
 constexpr long kBusyMilliseconds = 100; // others are compressing, all of them
+constexpr long kNapMilliseconds = 1;
+constexpr uint32_t kMostNaps = 3; // without work
 
 [[nodiscard]] uint64_t thread_cpu_ns() noexcept
 {
@@ -60,18 +62,34 @@ void Writer::run() noexcept
         spare_processor_.begin();
     }
     g_tracer.sampler.start();
-    for (;;) {
+    for (uint32_t naps = 0;;) {
         os::allow_signal(SIGBUS); // or a fault in a slot kills the process
         const uint32_t seen = work_.load(std::memory_order_acquire);
         const bool has_drained = work_on();
         const bool has_folded = g_tracer.fold_if_due();
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
-        if (has_drained || has_folded) continue;
+        if (has_drained || has_folded) {
+            naps = 0;
+            continue;
+        }
         // Else it would take from the host's threads what they block to wait for it.
         os::block_signal(SIGBUS);
         const bool is_more = g_tracer.pool.full_count() != 0 && g_tracer.state() != State::failed;
-        os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, is_more ? kBusyMilliseconds : kIdleMilliseconds);
+        if (is_more)
+            rest(Rest::sleep, seen, kBusyMilliseconds);
+        else if (naps++ < kMostNaps)
+            rest(Rest::nap, seen, kNapMilliseconds);
+        else
+            rest(Rest::sleep, seen, kIdleMilliseconds);
     }
+}
+
+// A thread that counts work_ up and then sees no rest does so before the kernel compares work_.
+void Writer::rest(Rest how, uint32_t seen, long milliseconds) noexcept
+{
+    rest_.store(how, std::memory_order_seq_cst);
+    os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, milliseconds);
+    rest_.store(Rest::none, std::memory_order_relaxed);
 }
 
 bool Writer::work_on() noexcept
@@ -91,9 +109,20 @@ void Writer::serve_request() noexcept
 
 void Writer::wake() noexcept
 {
+    wake_from(Rest::nap);
+}
+
+void Writer::wake_for_buffer() noexcept
+{
+    const BufferPool& pool = g_tracer.pool;
+    wake_from(4 * pool.full_count() < pool.count() ? Rest::sleep : Rest::nap);
+}
+
+void Writer::wake_from(Rest lightest) noexcept
+{
     if (!ensure_running()) return;
-    work_.fetch_add(1, std::memory_order_release);
-    os::futex_wake(reinterpret_cast<uint32_t*>(&work_), 1);
+    work_.fetch_add(1, std::memory_order_seq_cst);
+    if (rest_.load(std::memory_order_seq_cst) >= lightest) os::futex_wake(reinterpret_cast<uint32_t*>(&work_), 1);
 }
 
 Slot Writer::request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept
@@ -116,6 +145,7 @@ void Writer::reset() noexcept
     request_.pending.store(0, std::memory_order_relaxed);
     descriptor_ = -1;
     spare_processor_.reset();
+    rest_.store(Rest::none, std::memory_order_relaxed);
 }
 
 } // namespace leak::preload

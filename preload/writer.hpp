@@ -25,8 +25,11 @@ public:
     // The process is about to end: no thread is started any more if none was.
     void stay_away() noexcept;
 
-    // There is a full buffer. Starts the thread if need be.
+    // There is work. Starts the thread if need be.
     void wake() noexcept;
+    // There is a full buffer. As long as there are many free ones a thread that naps is left to itself: to wake it is
+    // a system call, and on another processor an interrupt.
+    void wake_for_buffer() noexcept;
 
     // Has the thread add a slot and waits for it; none when it can't be had.
     [[nodiscard]] Slot request_slot(format::SlotKind kind, uint32_t owner_tid) noexcept;
@@ -44,9 +47,17 @@ public:
 
 private:
     enum class Status : uint32_t { not_started, running, unavailable };
+    enum class Rest : uint32_t {
+        none,
+        nap,   // until a moment has passed
+        sleep, // until it is woken
+    };
 
     static void main() noexcept;
     void run() noexcept;
+    // Unless there was a wake-up since work_ was `seen`.
+    void rest(Rest how, uint32_t seen, long milliseconds) noexcept;
+    void wake_from(Rest lightest) noexcept;
     void serve_request() noexcept;
 
     struct Request {
@@ -63,6 +74,7 @@ private:
     int descriptor_ = -1;
     SpareProcessor spare_processor_;
     std::atomic<uint32_t> work_{0}; // counts wake-ups; a futex
+    std::atomic<Rest> rest_{Rest::none};
 };
 
 } // namespace leak::preload
