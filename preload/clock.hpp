@@ -2,10 +2,11 @@
 //
 // Any thread, any hook. A release is stamped before the real call, an allocation after it.
 //
-// now() is RDTSCP, which waits for the instructions before it. of_release() is RDTSC, which does not (Intel SDM vol.
-// 2B, AMD APM vol. 3): it may execute while the host's load of the very pointer is still on its way, and be earlier
-// than the stamp of the block's allocation by another thread. Replay sees by the address where it belongs
-// (format/early_releases.hpp). Allocations are stamped exactly: whose block is live depends on their order.
+// now() is RDTSCP, which waits for the instructions before it. early() is RDTSC, which does not (Intel SDM vol. 2B, AMD
+// APM vol. 3): it may execute while the host's load of the very pointer is still on its way. So the stamp of a release
+// may be earlier than that of the block's allocation by another thread; replay sees by the address where it belongs
+// (format/early_releases.hpp). Allocations are stamped exactly, for whose block is live depends on their order: but
+// where no other thread records there is no other order than the thread's own.
 //
 // A stamp counts 128 ticks: 25 to 64 ns. What must not have the same one are two allocations of an address by different
 // threads; between them lie the recording of an allocation and of a release, two calls of the allocator and two
@@ -31,8 +32,8 @@ public:
         unsigned core = 0;
         return kind_ == kCounter ? __rdtscp(&core) >> tsc_shift(kCounter) : monotonic_ns();
     }
-    // For the release of a block: cheaper, and perhaps a little early.
-    [[nodiscard]] uint64_t of_release() const noexcept
+    // Cheaper, and perhaps a little early: for releases, and for a thread that is alone.
+    [[nodiscard]] uint64_t early() const noexcept
     {
         return kind_ == kCounter ? __rdtsc() >> tsc_shift(kCounter) : monotonic_ns();
     }

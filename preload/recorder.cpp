@@ -295,7 +295,9 @@ void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hoo
     t_local.recorded_kind = kind;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
     g_tracer.block_regions.note(number(block), bytes);
-    record<true, true>(kind, g_tracer.clock.now(), number(block), bytes, alignment_log2, hook);
+    const Clock& clock = g_tracer.clock;
+    const uint64_t stamp = g_tracer.threads.is_alone(t_local.state) ? clock.early() : clock.now();
+    record<true, true>(kind, stamp, number(block), bytes, alignment_log2, hook);
     return block;
 }
 
@@ -303,7 +305,7 @@ bool record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return true;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_free && !g_tracer.sampling.take(block)) return false;
-    record<false, false>(kind, g_tracer.clock.of_release(), number(block), 0, 0);
+    record<false, false>(kind, g_tracer.clock.early(), number(block), 0, 0);
     return true;
 }
 

@@ -68,6 +68,12 @@ public:
     void reclaim() noexcept;
     [[nodiscard]] uint64_t event_count() const noexcept;
     [[nodiscard]] uint32_t count() const noexcept { return count_; }
+    // Whether the thread with this state is the only one of the process that has ever recorded. Any thread. To one that
+    // is given what another has released it is false by then: that other thread had been enlisted.
+    [[nodiscard]] bool is_alone(const ThreadState* state) const noexcept
+    {
+        return reinterpret_cast<uint64_t>(state) == alone_.load(std::memory_order_relaxed);
+    }
 
     // Has streams hand over their buffers of at least so many bytes at their next event. Under the state lock.
     void recall_buffers(uint32_t bytes) noexcept;
@@ -86,6 +92,8 @@ private:
     uint32_t count_ = 0;
     std::atomic<uint32_t> ending_count_{0}; // or more
     uint32_t next_index_ = 0;
+    static constexpr uint64_t kNobody = 1;
+    std::atomic<uint64_t> alone_{kNobody}; // the address of a state
     uint64_t events_of_gone_threads_ = 0;
     Lock ends_lock_;
     LastingArray<ThreadEnd> ends_; // for the next fold; each thread of them has records in the ring, too

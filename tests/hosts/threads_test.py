@@ -42,6 +42,16 @@ class Threads(LeakTest):
                 self.assertLessEqual(report.summary["allocations"] - expected, 4 * threads)
                 self.assertGreaterEqual(report.summary["allocations"], expected)
 
+    def test_the_order_holds_when_a_thread_is_not_alone_any_more(self):
+        for i in range(30):
+            run = self.run_traced([self.host("first_alone")])
+            self.assertEqual(run.status, 0)
+            report = self.report_of(run)
+            with self.subTest(i=i):
+                self.assert_sound(report)
+                self.assertEqual(report.summary["replaced_blocks"], 0)
+                self.assert_left(report, "make_block", 0, 0)
+
     def test_a_thread_pool_leaks_what_its_tasks_leak(self):
         report = self.report_of(self.run_both([self.host("thread_pool")]))
         self.assert_left(report, "leaking_task", 100, 6400, "malloc")
