@@ -6,6 +6,7 @@
 #include "preload/snapshot/areas.hpp"
 #include "preload/snapshot/free_chunks.hpp"
 #include "preload/snapshot/pointer_filter.hpp"
+#include "preload/snapshot/readable_copy.hpp"
 #include "preload/snapshot/thread_registers.hpp"
 #include "preload/snapshot/touched_pages.hpp"
 #include "preload/tracer.hpp"
@@ -259,18 +260,21 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
     }
 }
 
-// Copies what lies at `begin` into the buffer, up to what can't be read: bytes, a multiple of 8. By a system call,
-// because a load could fault: behind the end of a file that was cut, where protection keys forbid it, on broken memory.
+// Copies what lies at `begin` into the buffer, up to what can't be read: bytes, a multiple of 8. What is mapped of a
+// file may be a device's, and is left to the kernel.
 uint64_t Copy::read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept
 {
-    const iovec to{buffer_.begin(), end - begin};
-    const iovec from{reinterpret_cast<void*>(begin), end - begin};
-    const long got = os::call(SYS_process_vm_readv, os::pid(), os::word(&to), 1, os::word(&from), 1, 0);
-    if (got >= 0) return static_cast<uint64_t>(got) & ~(kWord - 1);
-    // Where the call is forbidden: of memory without a file loads are safe.
-    if ((got != -EPERM && got != -ENOSYS) || piece.is_file || piece.is(AreaKind::module_data)) return 0;
-    std::memcpy(buffer_.begin(), reinterpret_cast<const void*>(begin), end - begin);
-    return end - begin;
+    uint64_t bytes = end - begin;
+    auto* const at = reinterpret_cast<void*>(begin);
+    if (piece.is_file || piece.is(AreaKind::module_data)) {
+        const iovec to{buffer_.begin(), bytes};
+        const iovec from{at, bytes};
+        const long got = os::call(SYS_process_vm_readv, os::pid(), os::word(&to), 1, os::word(&from), 1, 0);
+        bytes = got < 0 ? 0 : static_cast<uint64_t>(got);
+    } else {
+        bytes = copy_readable(buffer_.begin(), at, bytes);
+    }
+    return bytes & ~(kWord - 1);
 }
 
 void Copy::note_resident(const TouchedPages::Run& run) noexcept
@@ -350,6 +354,7 @@ void live_as_copy(const CopyOrder& order) noexcept
 {
     constexpr long kMilliseconds = 50;
     settle(order);
+    begin_readable_copies();
     Mailbox& mailbox = *order.mailbox;
     while (mailbox.is_ready.load(std::memory_order_acquire) == 0) {
         os::shared_futex_wait(reinterpret_cast<uint32_t*>(&mailbox.is_ready), 0, kMilliseconds);
