@@ -40,24 +40,25 @@ inline uint32_t StackWalk::first_changed(uint32_t last) const noexcept
     return check_count_ == 0 ? changed : first_check_failed(last, changed);
 }
 
-inline void StackWalk::adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept
+inline void StackWalk::adopt(const WalkedFrame* frames, uint32_t walked, uint32_t kept, uint32_t depth) noexcept
 {
     while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
-    const bool rbp_leads_out = walk_uses_rbp_ || (kept > 0 && registers_[kept - 1].leads_out);
-    const uint32_t same = rbp_leads_out ? remember_rbp(walked, kept) : remember(walked, kept);
+    const bool rbp_leads_out = walk_uses_rbp_ || (kept > 0 && leads_out(kept - 1));
+    const uint32_t same = rbp_leads_out ? remember_rbp(walked, kept) : remember(frames, walked, kept);
     can_match_ = true;
     const uint32_t known = kept + walked;
     const uint32_t first = known > depth ? known - depth : 0;
     change_to(known, first, same, first > 0 || !complete_);
 }
 
-inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
+inline uint32_t StackWalk::remember(const WalkedFrame* frames, uint32_t walked, uint32_t kept) noexcept
 {
+    if (rbp_end_ > kept) rbp_end_ = kept;
     uint32_t same = kept;
     uint32_t is_same = !is_outdated_;
     uint32_t id_bits = 0;
-    const WalkedFrame* from = walked_ + walked;
-    for (uint32_t at = kept; from != walked_; ++at) {
+    const WalkedFrame* from = frames + walked;
+    for (uint32_t at = kept; from != frames; ++at) {
         --from;
         is_same &= static_cast<uint32_t>(frame(at).pc == from->frame.pc);
         same += is_same;
@@ -65,7 +66,6 @@ inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
         frames_to(from->frame.slot) = static_cast<uint16_t>(at + 1);
         pc_ids_[at] = from->info.id();
         id_bits |= from->info.id();
-        registers_[at].leads_out = false;
     }
     id_bits_ = id_bits;
     return same;
@@ -90,6 +90,31 @@ void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool tr
     is_outdated_ = false;
 }
 
+inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept
+{
+    const Path& path = path_from(slot, pc);
+    if (path.frames[0].frame.slot != slot || !readable_.reaches(path.met.slot)) return false;
+    uint64_t difference = word_at(path.met.slot) ^ path.met.pc;
+    for (const WalkedFrame& walked : path.frames) difference |= word_at(walked.frame.slot) ^ walked.frame.pc;
+    if (difference != 0) return false;
+    const uint32_t kept = frames_to(path.met.slot);
+    if (kept - 1 >= count_ || memo_[kept - 1].slot != path.met.slot || memo_[kept - 1].pc != path.met.pc) return false;
+    if (leads_out(kept - 1) || !may_meet(kept, kPathFrames, depth) || first_changed(kept - 1) != kUnchanged)
+        return false;
+    adopt(path.frames, kPathFrames, kept, depth);
+    return true;
+}
+
+void StackWalk::note_path() noexcept
+{
+    if (count_ <= kPathFrames || count_ - kPathFrames < rbp_end_) return;
+    const Frame& innermost = memo_[count_ - 1];
+    Path& path = path_from(innermost.slot, innermost.pc);
+    path.met = memo_[count_ - 1 - kPathFrames];
+    for (uint32_t i = 0; i < kPathFrames; ++i)
+        path.frames[i] = {memo_[count_ - 1 - i], PcInfo(pc_ids_[count_ - 1 - i], {})};
+}
+
 StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept
 {
     const PcTable::Reader pcs(table);
@@ -98,22 +123,21 @@ StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t
     uint64_t rbp = hook.caller_rbp;
     if (!pcs.is_ready()) return blocked(Result::unknown_pc, pc);
     if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
+    walk_uses_rbp_ = false;
+    if (can_match_ && follow_path(slot, pc, depth)) return Result::done;
     uint32_t candidates = can_match_ ? count_ : 0; // the outermost frames of the stack before that may be met
     WalkedFrame* to = walked_;
     // Some more than are kept, so that the next, shorter stack needs no long walk.
     const WalkedFrame* const end = walked_ + 2 * depth;
-    walk_uses_rbp_ = false;
     for (;; ++to) {
         const uint32_t kept = frames_to(slot);
         if (kept - 1 < candidates && memo_[kept - 1].slot == slot && memo_[kept - 1].pc == pc) {
             const auto walked = static_cast<uint32_t>(to - walked_);
-            const FrameRegister& met = registers_[kept - 1];
-            // Where the stack before was cut at its outer end, it must still reach as far as this one.
-            if ((!met.leads_out || met.rbp == rbp) && (complete_ || kept + walked >= depth) &&
-                kept + walked <= kMostFrames) {
+            if ((!leads_out(kept - 1) || registers_[kept - 1].rbp == rbp) && may_meet(kept, walked, depth)) {
                 const uint32_t changed = first_changed(kept - 1);
                 if (changed == kUnchanged) {
-                    adopt(walked, kept, depth);
+                    adopt(walked_, walked, kept, depth);
+                    note_path();
                     return Result::done;
                 }
                 candidates = changed;
@@ -122,7 +146,8 @@ StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t
         if (to == end) return begin_again(to, false, depth);
         const PcInfo info = pcs.find(pc);
         const UnwindRule rule = info.rule();
-        *to = {{slot, pc}, rbp, info};
+        *to = {{slot, pc}, info};
+        walked_rbp_[to - walked_] = rbp;
         if (rule.kind() == UnwindRule::Kind::from_rsp) [[likely]] {
             // The rule's numbers are such that both places lie above the slot.
             slot += rule.cfa_offset();
@@ -197,17 +222,17 @@ uint32_t StackWalk::first_check_failed(uint32_t last, uint32_t changed) const no
 StackWalk::Result StackWalk::begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept
 {
     complete_ = complete;
-    adopt(static_cast<uint32_t>(walked_end - walked_), 0, depth);
+    adopt(walked_, static_cast<uint32_t>(walked_end - walked_), 0, depth);
     return Result::done;
 }
 
-const uint64_t* StackWalk::rbp_slot(uint64_t slot, const WalkedFrame& inner) const noexcept
+const uint64_t* StackWalk::rbp_slot(uint64_t slot, uint32_t inner) const noexcept
 {
-    const UnwindRule rule = inner.info.rule();
+    const UnwindRule rule = walked_[inner].info.rule();
     if (!rule.restores_rbp()) return nullptr;
     const uint64_t cfa = slot + sizeof slot;
     const bool is_realigned = rule.kind() == UnwindRule::Kind::realigned;
-    return reinterpret_cast<const uint64_t*>(is_realigned ? inner.rbp : cfa - rule.rbp_below_cfa());
+    return reinterpret_cast<const uint64_t*>(is_realigned ? walked_rbp_[inner] : cfa - rule.rbp_below_cfa());
 }
 
 uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
@@ -215,9 +240,11 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
     const auto check_rbp = [this](const uint64_t* at, uint64_t rbp, uint32_t from) {
         if (at != nullptr) checks_[check_count_++] = {at, rbp, from};
     };
+    for (uint32_t i = rbp_end_; i < kept; ++i) registers_[i].leads_out = false;
+    rbp_end_ = kept + walked;
     bool leads_out = kept > 0 && registers_[kept - 1].leads_out;
     if (leads_out && walked > 0)
-        check_rbp(rbp_slot(frame(kept - 1).slot, walked_[walked - 1]), registers_[kept - 1].rbp, kept);
+        check_rbp(rbp_slot(frame(kept - 1).slot, walked - 1), registers_[kept - 1].rbp, kept);
     uint32_t same = kept;
     bool is_same = !is_outdated_;
     id_bits_ = 0;
@@ -232,12 +259,13 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
         frames_to(from.frame.slot) = static_cast<uint16_t>(at + 1);
         pc_ids_[at] = from.info.id();
         id_bits_ |= from.info.id();
-        registers_[at] = {from.rbp, leads_out};
+        const uint64_t rbp = walked_rbp_[i];
+        registers_[at] = {rbp, leads_out};
         if (rule.kind() == UnwindRule::Kind::realigned) {
-            const auto* word = reinterpret_cast<const uint64_t*>(from.rbp - rule.cfa_offset());
+            const auto* word = reinterpret_cast<const uint64_t*>(rbp - rule.cfa_offset());
             checks_[check_count_++] = {word, *word, at};
         }
-        if (leads_out && i > 0) check_rbp(rbp_slot(from.frame.slot, walked_[i - 1]), from.rbp, at + 1);
+        if (leads_out && i > 0) check_rbp(rbp_slot(from.frame.slot, i - 1), rbp, at + 1);
     }
     return same;
 }

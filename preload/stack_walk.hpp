@@ -5,6 +5,9 @@
 // frames by their rules until it meets such a frame, and then compares the rest. Nothing on the host's stack is
 // changed.
 //
+// To step by a rule takes two loads that wait for each other. So the innermost frames that were walked from a place are
+// remembered (Path), and compared at once with what is there when a walk begins in that place again.
+//
 // Each stream has one; the owning thread alone uses it, on the host's stack: no lock, no system call, no allocation.
 #pragma once
 
@@ -78,6 +81,7 @@ public:
     {
         can_match_ = false;
         is_outdated_ = true;
+        for (Path& path : paths_) path.frames[0].frame.slot = 0;
     }
     // The reader does not have the stack before: the next one is a difference to no frames at all.
     void forget() noexcept
@@ -113,8 +117,13 @@ private:
     };
     struct WalkedFrame {
         Frame frame;
-        uint64_t rbp;
         PcInfo info;
+    };
+    // Frames that no rbp leads through, innermost first, and the next outer one.
+    static constexpr uint32_t kPathFrames = 4;
+    struct Path {
+        WalkedFrame frames[kPathFrames];
+        Frame met;
     };
     // A word besides the return addresses that must not have changed when frame(from) or one inside it is met: what
     // the rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from
@@ -133,14 +142,32 @@ private:
     [[nodiscard, gnu::always_inline]] uint32_t first_changed(uint32_t last) const noexcept;
     // The same when `changed` is all that the return addresses say.
     [[nodiscard]] uint32_t first_check_failed(uint32_t last, uint32_t changed) const noexcept;
-    // Puts the walked frames inside the first `kept` ones of the stack before.
-    [[gnu::always_inline]] void adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept;
-    // The part of adopt() that copies them: where no rbp leads out, and where one does. Return how many of the
-    // outermost frames have the same pcs as those of the stack before.
-    [[nodiscard, gnu::always_inline]] uint32_t remember(uint32_t walked, uint32_t kept) noexcept;
+    // Whether frame(i), or one outside it, has the rbp that it has here.
+    [[nodiscard]] bool leads_out(uint32_t i) const noexcept { return i < rbp_end_ && registers_[i].leads_out; }
+    // Whether a walk that has come through `walked` frames to the memory of frame(kept - 1) may end there.
+    [[nodiscard]] bool may_meet(uint32_t kept, uint32_t walked, uint32_t depth) const noexcept
+    {
+        // Where the stack before was cut at its outer end, it must still reach as far as this one.
+        return (complete_ || kept + walked >= depth) && kept + walked <= kMostFrames;
+    }
+    // False: the stack is another one, or the path leads to none that is known.
+    [[nodiscard, gnu::always_inline]] bool follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept;
+    // The way that the current stack was walked, or might have been.
+    void note_path() noexcept;
+    [[nodiscard]] Path& path_from(uint64_t slot, uint64_t pc) noexcept
+    {
+        return paths_[(slot / sizeof slot ^ pc * 0x9e3779b97f4a7c15u >> 55) % kPaths];
+    }
+    // Puts the frames, innermost first, inside the first `kept` ones of the stack before.
+    [[gnu::always_inline]] void adopt(const WalkedFrame* frames, uint32_t walked, uint32_t kept,
+                                      uint32_t depth) noexcept;
+    // The part of adopt() that copies them: where no rbp leads out, and where one does (those in walked_). Return how
+    // many of the outermost frames have the same pcs as those of the stack before.
+    [[nodiscard, gnu::always_inline]] uint32_t remember(const WalkedFrame* frames, uint32_t walked,
+                                                        uint32_t kept) noexcept;
     [[nodiscard]] uint32_t remember_rbp(uint32_t walked, uint32_t kept) noexcept;
     // Where the rbp of the frame at `slot` was restored from, that called walked_[inner]; nullptr: it was still there.
-    [[nodiscard]] const uint64_t* rbp_slot(uint64_t slot, const WalkedFrame& inner) const noexcept;
+    [[nodiscard]] const uint64_t* rbp_slot(uint64_t slot, uint32_t inner) const noexcept;
     // The walked frames are all there is. complete: they end where the thread began.
     Result begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept;
     // The first `same` frames are those of the stack before, as far as it had so many.
@@ -162,6 +189,7 @@ private:
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
     static constexpr uint32_t kSlotPlaces = 512;
+    static constexpr uint32_t kPaths = 64;
 
     StackRange readable_;
     uint64_t blocked_on_ = 0;
@@ -171,6 +199,7 @@ private:
     uint32_t pop_count_ = 0;
     uint32_t id_bits_ = 0; // of the pc ids of the frames that are new, see StackDelta
     uint32_t check_count_ = 0;
+    uint32_t rbp_end_ = 0; // registers_ ends here; from here on no frame's rbp leads out
     bool truncated_ = false;
     bool is_outdated_ = false;
     bool can_match_ = false;     // more is known of the frames than their pcs
@@ -182,7 +211,9 @@ private:
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
     uint16_t frames_to_[kSlotPlaces];                // see frames_to()
+    Path paths_[kPaths];                             // see path_from()
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
+    uint64_t walked_rbp_[2 * format::kMaxStackDepth];
 };
 
 } // namespace leak::preload
