@@ -333,10 +333,14 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     return {};
 }
 
-Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
+Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd, bool can_wait) noexcept
 {
-    extending_.store(true, std::memory_order_release);
     is_full_ = false;
+    extending_.store(true, std::memory_order_seq_cst);
+    if (can_wait && is_ending()) {
+        extending_.store(false, std::memory_order_release);
+        return {};
+    }
     const int own = fd >= 0 ? fd : open_again();
     Slot slot;
     if (own < 0)
@@ -374,10 +378,12 @@ void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
     }
 }
 
-void TraceFile::wait_until_whole() const noexcept
+void TraceFile::set_ending(bool is_ending) noexcept
 {
     constexpr int kMostMilliseconds = 200;
-    for (int waited = 0; waited < kMostMilliseconds && extending_.load(std::memory_order_acquire); ++waited)
+    ending_.store(is_ending, std::memory_order_seq_cst);
+    if (!is_ending) return;
+    for (int waited = 0; waited < kMostMilliseconds && extending_.load(std::memory_order_seq_cst); ++waited)
         os::sleep_ms(1);
 }
 
@@ -522,6 +528,7 @@ void TraceFile::cut_loose() noexcept
         mapped_[i].store(slot, std::memory_order_relaxed);
     }
     extending_.store(false, std::memory_order_relaxed);
+    ending_.store(false, std::memory_order_relaxed);
 }
 
 void TraceFile::reset() noexcept
@@ -540,6 +547,7 @@ void TraceFile::reset() noexcept
     ring_.reset();
     error_ = 0;
     extending_.store(false, std::memory_order_relaxed);
+    ending_.store(false, std::memory_order_relaxed);
     noting_time_.store(false, std::memory_order_relaxed);
     path_.clear();
 }

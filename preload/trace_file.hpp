@@ -69,9 +69,12 @@ public:
     // Maps a slot that is free, or extends the file by one; none when that can't be had, because the ring is full
     // (is_full()) or by error(). fd: open for the file, or -1 to open it for the moment. The slot is laid out for its
     // kind: raw buffer frames, an empty journal or pcs frame, or padding.
-    [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
-    // Waits, for a fifth of a second at most, until nobody is extending the file: before the process ends.
-    void wait_until_whole() const noexcept;
+    // can_wait: none either while the process ends.
+    [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd, bool can_wait = false) noexcept;
+    // The process ends, or it goes on after all. When it ends this waits, for a fifth of a second at most, until nobody
+    // is extending the file.
+    void set_ending(bool is_ending) noexcept;
+    [[nodiscard]] bool is_ending() const noexcept { return ending_.load(std::memory_order_seq_cst); }
     // The last add_slot() found the ring full.
     [[nodiscard]] bool is_full() const noexcept { return is_full_; }
     [[nodiscard]] SlotRing& ring() noexcept { return ring_; }
@@ -120,6 +123,7 @@ private:
     bool is_full_ = false;
     int error_ = 0;
     std::atomic<bool> extending_{false};
+    std::atomic<bool> ending_{false};
     std::atomic<bool> noting_time_{false};
     std::atomic<bool> was_cut_{false};
     // Addresses of mapped slots; 0: an entry not in use. With kLeaving a slot is being replaced by leave(), and whoever

@@ -359,7 +359,10 @@ Slot Tracer::new_slot(format::SlotKind kind) noexcept
 
 Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
-    Slot slot = file.add_slot(kind, owner_tid, fd);
+    const bool is_for_writer = t_local.is_writer && owner_tid == 0;
+    const bool can_wait = is_for_writer && kind == format::SlotKind::events && can_writer_wait();
+    Slot slot = file.add_slot(kind, owner_tid, fd, can_wait);
+    if (!slot && can_wait && file.is_ending()) return {};
     const bool may_fold = kind != format::SlotKind::raw_events || !file.ring().has_all_raw_slots();
     if (!slot && file.is_full() && may_fold && folder.fold()) slot = file.add_slot(kind, owner_tid, fd);
     // Before tracing ends for want of room, the last snapshot does.
@@ -377,13 +380,13 @@ Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcep
         return {};
     }
     // Who gets no buffers loses events, which are counted; chunks can wait for a fold to end.
-    const bool can_wait =
+    const bool is_for_later =
         kind == format::SlotKind::raw_events || (kind == format::SlotKind::events && folder.is_folding());
     if (!file.is_full())
         fail(format::LossCause::no_space, "the trace can't grow", file.error());
-    else if (!can_wait && folder.lacks_memory())
+    else if (!is_for_later && folder.lacks_memory())
         fail(format::LossCause::no_memory, "no memory to fold old events", -ENOMEM);
-    else if (!can_wait)
+    else if (!is_for_later)
         fail(format::LossCause::no_space, "the ring is too small for what is live (LEAK_RING)", -ENOSPC);
     return {};
 }
