@@ -261,12 +261,12 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
 }
 
 // Copies what lies at `begin` into the buffer, up to what can't be read: bytes, a multiple of 8. What is mapped of a
-// file may be a device's, and is left to the kernel.
+// file, and is no module, may be a device's, and is left to the kernel.
 uint64_t Copy::read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept
 {
     uint64_t bytes = end - begin;
     auto* const at = reinterpret_cast<void*>(begin);
-    if (piece.is_file || piece.is(AreaKind::module_data)) {
+    if (piece.is_file) {
         const iovec to{buffer_.begin(), bytes};
         const iovec from{at, bytes};
         const long got = os::call(SYS_process_vm_readv, os::pid(), os::word(&to), 1, os::word(&from), 1, 0);
