@@ -9,6 +9,7 @@ void Journal::write(format::RecordType type, std::initializer_list<format::Piece
 {
     if (!g_tracer.file.exists()) return;
     if (stamp == 0) stamp = g_tracer.now();
+    g_tracer.clock.beat();
     if (writer_.append(type, stamp, payload, flags)) return;
     const Slot slot = g_tracer.new_slot(format::SlotKind::journal);
     if (!slot) return;

@@ -123,6 +123,7 @@ void Tracer::after_failed_exec() noexcept
 void Tracer::before_fork() noexcept
 {
     fork_stamp_ = now();
+    clock.beat();
 }
 
 void Tracer::after_fork_in_child() noexcept

@@ -273,6 +273,33 @@ record(EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t 
     return t_local.in_tracer == 0 && g_tracer.recording();
 }
 
+// The stamp of an event of a thread that is alone: perhaps that of one of the last seven (Clock). A handler that comes in
+// between finds no uses left, or beats.
+[[nodiscard, gnu::always_inline]] inline uint64_t lone_stamp() noexcept
+{
+    constexpr uint32_t kMoreUses = 7;
+    if (t_local.level != 0) [[unlikely]]
+        g_tracer.clock.beat(); // the event that was interrupted, and those before it, are earlier
+    const uint64_t beat = g_tracer.clock.beats();
+    if (t_local.stamp_uses_left != 0 && t_local.stamp_beat == beat) [[likely]] {
+        --t_local.stamp_uses_left;
+        return ~t_local.stamp_complement;
+    }
+    t_local.stamp_uses_left = 0;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const uint64_t stamp = g_tracer.clock.early();
+    t_local.stamp_complement = ~stamp;
+    t_local.stamp_beat = beat;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    t_local.stamp_uses_left = Clock::is_beating(beat) ? kMoreUses : 0;
+    return stamp;
+}
+
+[[nodiscard]] bool is_alone() noexcept
+{
+    return g_tracer.threads.is_alone(t_local.state);
+}
+
 [[nodiscard]] bool is_sampled(const void* block, size_t bytes) noexcept
 {
     if (!g_tracer.sampling.chooses(bytes)) return false;
@@ -295,8 +322,7 @@ void* record_allocation(EventKind kind, void* block, size_t bytes, HookFrame hoo
     t_local.recorded_kind = kind;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
     g_tracer.block_regions.note(number(block), bytes);
-    const Clock& clock = g_tracer.clock;
-    const uint64_t stamp = g_tracer.threads.is_alone(t_local.state) ? clock.early() : clock.now();
+    const uint64_t stamp = is_alone() ? lone_stamp() : g_tracer.clock.now();
     record<true, true>(kind, stamp, number(block), bytes, alignment_log2, hook);
     return block;
 }
@@ -305,7 +331,7 @@ bool record_release(EventKind kind, const void* block) noexcept
 {
     if (!wanted()) return true;
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_free && !g_tracer.sampling.take(block)) return false;
-    record<false, false>(kind, g_tracer.clock.early(), number(block), 0, 0);
+    record<false, false>(kind, is_alone() ? lone_stamp() : g_tracer.clock.early(), number(block), 0, 0);
     return true;
 }
 

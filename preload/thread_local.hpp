@@ -29,6 +29,11 @@ struct ThreadLocal {
     bool is_own_thread; // one of ours (own_thread.hpp), which never runs a hook
     bool is_writer;     // the writer
 
+    // See lone_stamp() in recorder.cpp.
+    uint64_t stamp_complement; // of the last event that read the clock; no pointer either
+    uint64_t stamp_beat;
+    uint32_t stamp_uses_left;
+
     uint64_t recorded; // hidden(): the block of the thread's last recorded allocation
     format::EventKind recorded_kind;
     int64_t sampling_left;    // LEAK_SAMPLE: bytes to the next sample

@@ -70,6 +70,7 @@ void Writer::run() noexcept
         std::atomic_ref(g_tracer.file.header().writer_cpu_ns).store(thread_cpu_ns(), std::memory_order_relaxed);
         if (has_drained || has_folded) {
             naps = 0;
+            g_tracer.clock.begin_beats();
             continue;
         }
         // Else it would take from the host's threads what they block to wait for it.
@@ -87,9 +88,11 @@ void Writer::run() noexcept
 // A thread that counts work_ up and then sees no rest does so before the kernel compares work_.
 void Writer::rest(Rest how, uint32_t seen, long milliseconds) noexcept
 {
+    if (how == Rest::sleep) g_tracer.clock.end_beats();
     rest_.store(how, std::memory_order_seq_cst);
     os::futex_wait(reinterpret_cast<uint32_t*>(&work_), seen, milliseconds);
     rest_.store(Rest::none, std::memory_order_relaxed);
+    g_tracer.clock.beat();
 }
 
 bool Writer::work_on() noexcept
@@ -145,6 +148,7 @@ void Writer::reset() noexcept
     request_.pending.store(0, std::memory_order_relaxed);
     descriptor_ = -1;
     spare_processor_.reset();
+    g_tracer.clock.end_beats();
     rest_.store(Rest::none, std::memory_order_relaxed);
 }
 

@@ -54,6 +54,7 @@ bool Folder::fold() noexcept
 {
     if (is_folding() || !g_tracer.file.ring().is_bounded() || g_tracer.state() == State::failed) return false;
     is_folding_.store(true, std::memory_order_relaxed);
+    g_tracer.clock.end_beats(); // it takes its time
     lacks_memory_ = false;
     bool has_freed = false;
     if (prepare()) {

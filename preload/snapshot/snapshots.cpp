@@ -263,6 +263,7 @@ long Snapshots::make_copy() noexcept
     const os::SignalsBlocked no_handlers;
     if (g_tracer.is_adrift()) return -ECHILD; // a handler has forked, and we are in the child
     order_.stamp = g_tracer.now();
+    g_tracer.clock.beat();
     order_.begin_ns = now_ns();
     const long made = leak_clone(kFlags, copy_stack_.top(), nullptr, [] { live_as_copy(*g_order); });
     mailbox_->pause_ns = now_ns() - order_.begin_ns;

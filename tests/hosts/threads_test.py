@@ -1,5 +1,7 @@
 """Threads: every event of every thread is there and finds its partner."""
 
+import json
+
 from leaktest import LeakTest
 
 
@@ -51,6 +53,31 @@ class Threads(LeakTest):
                 self.assert_sound(report)
                 self.assertEqual(report.summary["replaced_blocks"], 0)
                 self.assert_left(report, "make_block", 0, 0)
+
+    def test_the_times_of_a_thread_that_is_alone(self):
+        """Its events share stamps, but none after a pause has one from before it, nor one after a mark."""
+        run = self.run_traced([self.host("lone_thread")], env={"LEAK_SNAPSHOT": "off"})
+        self.assertEqual(run.status, 0)
+        trace = self.only_trace(run)
+        began = {5000 + i: int(line) for i, line in enumerate(run.stdout.split())}
+        at, kinds = {}, {"malloc": 0, "free": 0}
+        shared, last = 0, None
+        for line in self.leakan("dump", trace).stdout.decode().splitlines()[1:]:
+            time_ns, _, kind, _, size, *_ = line.split("\t")
+            kinds[kind] = kinds.get(kind, 0) + 1
+            shared += time_ns == last
+            last = time_ns
+            if kind == "malloc" and int(size) >= 5000:
+                at[int(size)] = int(time_ns)
+        self.assertEqual((kinds["malloc"], kinds["free"]), (8 * 200_004,) * 2)
+        self.assertGreater(shared, sum(kinds.values()) // 2)
+        for size, ns in began.items():
+            late_ns = (at[size] - at[5000]) - (ns - began[5000])
+            self.assertLess(abs(late_ns), 100_000_000, f"{size}: {late_ns}")  # of a pause of 200 ms
+        marks = json.loads(self.leakan("info", "--format", "json", trace).stdout)["trace"]["marks"]
+        for i, mark in enumerate(marks):
+            self.assertGreaterEqual(at[6000 + i], mark["at_ns"])
+        self.assertEqual(len(marks), 8)
 
     def test_a_thread_pool_leaks_what_its_tasks_leak(self):
         report = self.report_of(self.run_both([self.host("thread_pool")]))
