@@ -38,8 +38,8 @@ namespace {
 } // namespace
 
 Replayer::Replayer(const TraceContents& trace, std::vector<Analysis*> analyses)
-    : analyses_(std::move(analyses)), early_(trace.header.stamp_clock), accounts_(trace.header, trace.clock, tick_log2_of(trace)),
-      sample_bytes_(trace.header.sample_bytes)
+    : analyses_(std::move(analyses)), early_(trace.header.stamp_clock),
+      accounts_(trace.header, trace.clock, tick_log2_of(trace)), sample_bytes_(trace.header.sample_bytes)
 {
     for (const Stream& stream : trace.streams) begin_stream(static_cast<uint32_t>(streams_.size()), stream.thread);
     totals_.threads = trace.thread_count;
