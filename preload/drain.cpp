@@ -93,7 +93,7 @@ bool Drain::drain_one() noexcept
         const format::ChunkFrames frames = is_to_compress()
                                                ? format::ChunkFrames(compressor_.compress(*buffer->header, header))
                                                : compressor_.store(*buffer->header, buffer->last_stamp, header);
-        if (t_local.is_writer) g_tracer.clock.end_beats(); // a disk may take its time
+        if (t_local.is_writer) g_tracer.clock.end_beats(); // as in Tracer::add_slot()
         if (frames.bytes() == 0 || !make_room(format::chunk_bytes<>(header.compressed_bytes))) {
             // The events stay in the file as they are: raw.
             g_tracer.pool.give_back_full(*buffer);

@@ -188,6 +188,7 @@ void Tracer::settle_as_child() noexcept
     modules.look_again();
     pool.reset();
     buffers_wanted_.store(false, std::memory_order_relaxed);
+    lacks_address_space_.store(false, std::memory_order_relaxed);
     drains.reset();
     folder.reset();
     writer.reset(); // again: what was interrupted may have noted that it had started the thread, which is the parent's

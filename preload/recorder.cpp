@@ -174,7 +174,9 @@ void note_threads(ThreadState& state) noexcept
     format::RawBufferHeader& header = *buffer->header;
     const std::atomic_ref generation(header.generation);
     generation.store(generation.load(std::memory_order_relaxed) | 1, std::memory_order_release);
-    stream.rows.begin(header, state.index, level, stream.next_sequence++, stamp);
+    // Not before what the stream has had: the event may have an older stamp.
+    const uint64_t base = stamp < stream.rows.last_stamp() ? stream.rows.last_stamp() : stamp;
+    stream.rows.begin(header, state.index, level, stream.next_sequence++, base);
     std::atomic_ref(header.state).store(format::BufferState::active, std::memory_order_release);
     generation.store(header.generation + 1, std::memory_order_release);
     std::atomic_ref(stream.buffer).store(buffer, std::memory_order_release);
@@ -273,13 +275,15 @@ record(EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t 
     return t_local.in_tracer == 0 && g_tracer.recording();
 }
 
-// The stamp of an event of a thread that is alone: perhaps that of one of the last seven (Clock). A handler that comes in
-// between finds no uses left, or beats.
+// The stamp of an event of a thread that is alone: perhaps that of one of the last seven (Clock). One inside the recording
+// of another shares none: by their stamps alone it is known which of both levels' events came first.
 [[nodiscard, gnu::always_inline]] inline uint64_t lone_stamp() noexcept
 {
     constexpr uint32_t kMoreUses = 7;
-    if (t_local.level != 0) [[unlikely]]
-        g_tracer.clock.beat(); // the event that was interrupted, and those before it, are earlier
+    if (t_local.level != 0) [[unlikely]] {
+        g_tracer.clock.beat();
+        return g_tracer.clock.early();
+    }
     const uint64_t beat = g_tracer.clock.beats();
     if (t_local.stamp_uses_left != 0 && t_local.stamp_beat == beat) [[likely]] {
         --t_local.stamp_uses_left;

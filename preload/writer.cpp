@@ -118,7 +118,7 @@ void Writer::wake() noexcept
 void Writer::wake_for_buffer() noexcept
 {
     const BufferPool& pool = g_tracer.pool;
-    wake_from(4 * pool.full_count() < pool.count() ? Rest::sleep : Rest::nap);
+    wake_from(pool.has_free() && 4 * pool.full_count() < pool.count() ? Rest::sleep : Rest::nap);
 }
 
 void Writer::wake_from(Rest lightest) noexcept

@@ -36,6 +36,16 @@ class Signals(LeakTest):
         self.assertGreater(mapped, 100, "the timer hit the allocator")
         self.assertEqual(recorded + report.trace["gap_events"], 2 * mapped)
 
+    def test_what_a_handler_allocates_is_released_by_the_next_event(self):
+        run = self.run_traced([self.host("signal_pool")])
+        self.assertEqual(run.status, 0)
+        report = self.report_of(run)
+        self.assert_left(report, "take_block", 0, 0)
+        self.assertEqual(report.summary["replaced_blocks"], 0)
+        lost = report.trace["gap_events"]  # that came while a buffer was changed
+        self.assertLessEqual(lost, 100)
+        self.assertLessEqual(report.summary["unmatched_releases"], lost)
+
     def test_a_handler_on_a_small_alternate_stack(self):
         run = self.run_both([self.host("alternate_stack")], status=17)
         self.assertEqual(run.status, 17)
