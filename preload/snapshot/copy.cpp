@@ -266,7 +266,7 @@ uint64_t Copy::read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) n
 {
     uint64_t bytes = end - begin;
     auto* const at = reinterpret_cast<void*>(begin);
-    if (piece.is_file) {
+    if (piece.is_file && piece.owner == format::kNoModule) {
         const iovec to{buffer_.begin(), bytes};
         const iovec from{at, bytes};
         const long got = os::call(SYS_process_vm_readv, os::pid(), os::word(&to), 1, os::word(&from), 1, 0);
