@@ -179,7 +179,7 @@ void BufferPool::give_free(RawBuffer& buffer) noexcept
     free_count_.fetch_add(1, std::memory_order_relaxed);
     waiting_count_.fetch_sub(1, std::memory_order_release);
     free_events_.fetch_add(1, std::memory_order_release);
-    os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), freed);
+    os::futex_wake(reinterpret_cast<uint32_t*>(&free_events_), static_cast<int>(freed));
 }
 
 // The pages leave the process, but for those that it shares with other buffers; what is in the file stays.

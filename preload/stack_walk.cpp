@@ -243,8 +243,7 @@ uint32_t StackWalk::remember_rbp(uint32_t walked, uint32_t kept) noexcept
     for (uint32_t i = rbp_end_; i < kept; ++i) registers_[i].leads_out = false;
     rbp_end_ = kept + walked;
     bool leads_out = kept > 0 && registers_[kept - 1].leads_out;
-    if (leads_out && walked > 0)
-        check_rbp(rbp_slot(frame(kept - 1).slot, walked - 1), registers_[kept - 1].rbp, kept);
+    if (leads_out && walked > 0) check_rbp(rbp_slot(frame(kept - 1).slot, walked - 1), registers_[kept - 1].rbp, kept);
     uint32_t same = kept;
     bool is_same = !is_outdated_;
     id_bits_ = 0;

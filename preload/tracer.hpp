@@ -236,13 +236,13 @@ private:
     std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
     uint32_t pid_ = 0;
     Lock begin_lock_;
-    std::atomic<uint32_t> toggles_{0};        // signals to switch recording over that were not carried out yet
-    Lock pool_growth_lock_;                   // adds raw buffers: one slot at a time
-    std::atomic<bool> buffers_wanted_{false}; // by threads that don't wait for them
-    std::atomic<uint32_t> passed_on_{0};      // buffers after their first event
+    std::atomic<uint32_t> toggles_{0};             // signals to switch recording over that were not carried out yet
+    Lock pool_growth_lock_;                        // adds raw buffers: one slot at a time
+    std::atomic<bool> buffers_wanted_{false};      // by threads that don't wait for them
+    std::atomic<uint32_t> passed_on_{0};           // buffers after their first event
     std::atomic<bool> lacks_address_space_{false}; // for more buffers
-    Lock growth_lock_;                        // extends the file where there is no writer
-    std::atomic<uint64_t> lost_early_{0};     // events lost before there was a file to count them in
+    Lock growth_lock_;                             // extends the file where there is no writer
+    std::atomic<uint64_t> lost_early_{0};          // events lost before there was a file to count them in
     std::string_view failure_;
     int failure_error_ = 0;
     std::atomic<bool> failure_is_new_{false};

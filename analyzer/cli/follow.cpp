@@ -105,7 +105,7 @@ void give_way()
 
 void exit_on_interrupt()
 {
-    struct sigaction action {};
+    struct sigaction action{};
     sigaction(SIGINT, nullptr, &action);
     if (action.sa_handler == SIG_IGN) return;
     action = {};

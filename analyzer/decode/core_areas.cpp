@@ -168,7 +168,7 @@ private:
         if (!is_known) ++found_.threads_without_stack;
         const uint64_t used = is_known ? std::max(begin, (at - std::min(at, kRedZone)) / kWord * kWord) : begin;
         const auto set = [&](AreaKind kind) {
-            return [this, kind, &thread](Piece& piece) {
+            return [kind, &thread](Piece& piece) {
                 if (piece.kind == AreaKind::read_only) return;
                 piece.kind = kind;
                 piece.owner = thread.tid;

@@ -76,11 +76,12 @@ format::StateRef request_snapshot(const std::filesystem::path& trace, std::chron
         std::this_thread::sleep_for(kPoll);
     }
     if (!is_answered())
-        throw UserError(file.path(), format::kFileHeaderOffset,
-                        what + ": the process has not answered for " + std::to_string(patience.count()) +
-                            " s: it is stopped, has recorded too little so far to have a thread that listens, or has "
-                            "LEAK_WRITER=inline; let it go on, start it with LEAK_SNAPSHOT=SECONDS, or call leak_mark() "
-                            "in it");
+        throw UserError(
+            file.path(), format::kFileHeaderOffset,
+            what + ": the process has not answered for " + std::to_string(patience.count()) +
+                " s: it is stopped, has recorded too little so far to have a thread that listens, or has "
+                "LEAK_WRITER=inline; let it go on, start it with LEAK_SNAPSHOT=SECONDS, or call leak_mark() "
+                "in it");
     const format::FileHeader after = read_file_header(file);
     const auto had = snapshot_ref(before), has = snapshot_ref(after);
     if (has && (!had || has->number != had->number)) return *has;

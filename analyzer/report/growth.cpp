@@ -115,7 +115,7 @@ void leave_out_hidden(std::vector<Candidate>& list, const StackAccounts& account
     };
     judge(list, [](GrowthVerdict) { return true; });
     // What is spread over stacks that are too small each: by fewer and fewer of the innermost frames.
-    for (const size_t depth : {16, 8, 4, 3, 2, 1}) {
+    for (const size_t depth : {16u, 8u, 4u, 3u, 2u, 1u}) {
         std::vector<Candidate> joined = join(list, depth);
         judge(joined, [](GrowthVerdict verdict) { return verdict != GrowthVerdict::drained; });
         list = std::move(joined);

@@ -323,9 +323,8 @@ template <typename Sink> void FoldState::write_latest_releases(format::CarriedEn
     uint64_t count = 0;
     early_.for_each_noted(now(), [&](const auto&) { ++count; });
     to.put(count);
-    early_.for_each_noted(now(), [&](const auto& release) {
-        to.put_all(release.address, release.thread, now() - release.stamp);
-    });
+    early_.for_each_noted(
+        now(), [&](const auto& release) { to.put_all(release.address, release.thread, now() - release.stamp); });
 }
 
 template <typename Sink> void FoldState::write(format::CarriedEncoder<Sink>& to) noexcept

@@ -126,7 +126,7 @@ void allocate_and_release()
 bool is_being_copied()
 {
     siginfo_t info{};
-    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0 || errno == EINTR;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | static_cast<int>(__WCLONE)) == 0 || errno == EINTR;
 }
 
 double take_snapshot()

@@ -47,8 +47,7 @@ public:
     // `per_second` requests, evenly. serve(number): requests are numbered from 1.
     template <class Serve> void load(milliseconds duration, double per_second, Serve serve)
     {
-        load_shaped(
-            duration, [=](double) { return per_second; }, serve);
+        load_shaped(duration, [=](double) { return per_second; }, serve);
     }
 
     // rate_at(x) is the rate when the part x of the load is over, from 0 to 1.

@@ -132,9 +132,8 @@ TEST_CASE("v1.0, cut in a chunk: the gap is counted and the buffers that are gon
 TEST_CASE("the same events give the same answers in every version")
 {
     const ReplayResult old = replay("v1.0.zst");
-    for (const char* name :
-         {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst", "v3.3.zst", "v3.4-snapshot.zst",
-          "v3.5.zst", "v3.6.zst"}) {
+    for (const char* name : {"v1.1.zst", "v2.0.zst", "v3.0.zst", "v3.1.zst", "v3.2.zst", "v3.3.zst",
+                             "v3.4-snapshot.zst", "v3.5.zst", "v3.6.zst"}) {
         CAPTURE(name);
         const ReplayResult result = replay(name);
         CHECK(result.info.damage.empty());

@@ -44,7 +44,7 @@ TEST_CASE("a block of which only pointers to the inside are left is used as far 
 
 TEST_CASE("whoever holds the start, or nearly the start, uses the whole block")
 {
-    for (const uint64_t offset : {0, 16, 48}) {
+    for (const uint64_t offset : {0u, 16u, 48u}) {
         Memory memory;
         const uint64_t block = memory.block(kLarge);
         memory.global(block + 20 * kMebibyte);

@@ -184,7 +184,7 @@ TEST_CASE("what looks like a last chunk and can't be the top is in use")
         heap.at_of(top.at + 8) = top.bytes; // behind a free chunk
         CHECK(heap.counts(heap.used(seed), top));
         // An allocator of the program's own that has the size of its memory there.
-        for (const uint64_t flag : {0, 1}) {
+        for (const uint64_t flag : {0u, 1u}) {
             heap.at_of(kHeap + 8) = (heap.end() - kHeap) | flag;
             const std::vector<bool> used = heap.used(seed);
             CHECK(std::count(used.begin(), used.end(), false) == 0);
