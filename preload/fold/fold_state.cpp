@@ -115,7 +115,7 @@ void FoldState::allocate(const FoldEvent& event) noexcept
     accounts().allocate(account_of(block), amount, event.stamp);
     if (FoldEvent early; !early_.empty() && early_.take_for(event, early)) [[unlikely]] {
         early.stamp = event.stamp;
-        FoldBlock released;
+        FoldBlock released{};
         table_of(event.kind).take(event.address, released);
         early_.note(early);
         release_known(early, released, true);
