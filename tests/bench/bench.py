@@ -11,6 +11,7 @@ FoldState alone would leave out the decoding, which is most of it.
 import argparse
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -159,7 +160,9 @@ class Bench:
             walls = {name: [] for name in variants}
             cpus = {name: [] for name in variants}
             for _ in range(self.rounds):
-                for variant, (tool, settings) in variants.items():
+                # In any order: what runs behind a heavy one is slower, or not.
+                for variant in random.sample(list(variants), len(variants)):
+                    tool, settings = variants[variant]
                     run = Run(command, tool, self.folder, settings, env)
                     walls[variant].append(run.wall)
                     cpus[variant].append(run.cpu)
