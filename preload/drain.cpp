@@ -31,7 +31,6 @@ static_assert(sizeof(format::SlotHeader) + kMostChunkBytes <= format::kRawBuffer
 bool Drains::try_one() noexcept
 {
     if (g_tracer.pool.full_count() == 0) return false;
-    if (t_local.is_writer && g_tracer.file.is_ending() && g_tracer.can_writer_wait()) return false;
     // Each has an event slot, which is only worth its room in the file where threads would wait for each other.
     const uint32_t threads = g_tracer.threads.count();
     for (uint32_t i = 0; i < count_ && i < (threads > 1 ? threads : 1); ++i) {

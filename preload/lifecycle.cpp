@@ -64,7 +64,6 @@ void Tracer::set_end(format::EndState end, int status, uint64_t stamp) noexcept
     if (!file.exists() || !is_this_process()) return;
     format::FileHeader& header = file.header();
     file.note_time(clock);
-    file.set_ending(end != format::EndState::open);
     header.end_stamp = stamp;
     header.exit_status = status;
     std::atomic_ref(header.end_state).store(end, std::memory_order_release);

@@ -5,6 +5,7 @@
 #include "preload/output_path.hpp"
 #include "preload/own_memory.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <elf.h>
@@ -32,7 +33,9 @@ template <typename Frame> void publish_frame(std::byte* at, const Frame& frame) 
 
 void put_raw_frame(std::byte* at, uint64_t bytes) noexcept
 {
-    publish_frame(at, format::make_frame(format::FrameKind::raw_events, bytes));
+    format::RawBufferHeader header{};
+    header.frame = format::make_frame(format::FrameKind::raw_events, bytes);
+    publish_frame(at, header);
 }
 
 void put_journal_frame(std::byte* at, uint64_t bytes,
@@ -68,6 +71,31 @@ void put_samples_frame(std::byte* at, uint64_t bytes) noexcept
     header.frame = format::make_frame(format::FrameKind::samples, bytes, format::kIgnorable);
     header.capacity = format::kSamplesPerHalf;
     publish_frame(at, header);
+}
+
+struct Page {
+    format::PaddingHeader header;
+    std::byte rest[kPageBytes - sizeof(format::PaddingHeader)];
+};
+static_assert(sizeof(Page) == kPageBytes);
+constexpr Page kPaddingPage = {format::make_padding(kPageBytes), {}};
+constexpr Page kZeroPage = {};
+
+// Writes the page over a range of the file that is whole pages long. 0, or -errno.
+[[nodiscard]] long write_pages(int fd, const Page& page, uint64_t offset, uint64_t bytes) noexcept
+{
+    iovec pages[kSlotBytes / kPageBytes];
+    const std::span<iovec> used = std::span(pages).first(bytes / kPageBytes);
+    std::ranges::fill(used, iovec{const_cast<Page*>(&page), sizeof page});
+    const long written = os::write_at(fd, used, offset);
+    if (written < 0) return written;
+    return static_cast<uint64_t>(written) == bytes ? 0 : -ENOSPC;
+}
+
+// Whether what is in a slot of this kind is read although nobody has stored it there.
+[[nodiscard]] constexpr bool must_be_zero(SlotKind kind) noexcept
+{
+    return kind == SlotKind::start || kind == SlotKind::pcs || kind == SlotKind::journal || kind == SlotKind::samples;
 }
 
 [[nodiscard]] uint64_t random_id() noexcept
@@ -237,43 +265,28 @@ void TraceFile::limit_ring(int error) noexcept
     new_limit_.store(error, std::memory_order_release);
 }
 
-// Adds an empty slot to the file. The space is reserved first: a write to a mapped page that the disk has no room for
-// would be a SIGBUS in the host. The size changes only then, and the slot's frames follow at once, so that a process
-// that is killed leaves a file that zstd does not accept only if it is killed between these two calls.
-bool TraceFile::extend(int fd, const format::SlotHeader& header) noexcept
+// Adds a slot of padding to the file. The space is reserved first: a write to a mapped page that the disk has no room
+// for would be a SIGBUS in the host. The kernel makes the file longer by pages while it writes them, and each is a frame
+// by itself, so zstd accepts what is there whenever the process is killed.
+bool TraceFile::extend(int fd, uint64_t offset) noexcept
 {
-    const uint32_t index = ring_.slots() - 1;
-    const uint64_t from = uint64_t{index} * kSlotBytes;
-    struct {
-        format::SlotHeader header;
-        format::PaddingHeader rest;
-    } const first = {header, format::make_padding(kSlotBytes - sizeof header)};
-
+    const auto index = static_cast<uint32_t>(offset / kSlotBytes);
     long result = take_room(fd, index);
     if (result == -EFBIG) {
         error_ = -EFBIG;
         return false;
     }
     // Reserving takes long enough for somebody to cut the file meanwhile, which must not become longer then.
-    if (is_shorter(fd, from)) {
+    if (is_shorter(fd, offset)) {
         note_cut();
         return false;
     }
+    // Where the file system takes no reservations, writing takes the blocks.
     const bool can_reserve = result != -EOPNOTSUPP && result != -ENOSYS;
-    if (!can_reserve || result >= 0) result = os::truncate(fd, from + kSlotBytes);
-    if (result >= 0) result = os::write_at(fd, &first, sizeof first, from);
-    if (!can_reserve) {
-        // A file system without reservations: writing zeros takes the blocks.
-        static constexpr std::byte zeros[4096] = {};
-        for (uint64_t at = sizeof first; at < kSlotBytes && result >= 0; at += static_cast<uint64_t>(result)) {
-            const uint64_t left = kSlotBytes - at;
-            result = os::write_at(fd, zeros, left < sizeof zeros ? left : sizeof zeros, from + at);
-            if (result == 0) result = -ENOSPC;
-        }
-    }
+    if (!can_reserve || result >= 0) result = write_pages(fd, kPaddingPage, offset, kSlotBytes);
     if (result >= 0) return true;
     error_ = static_cast<int>(result);
-    os::truncate(fd, from); // a part of a slot would be neither used nor valid
+    os::truncate(fd, offset); // a part of a slot would not be used
     slots_with_room_ = index;
     return false;
 }
@@ -290,9 +303,9 @@ format::SlotHeader TraceFile::make_header(SlotKind kind, uint32_t owner_tid) con
     return header;
 }
 
-// Gives a mapped slot another use. What it held counts no more. A reader, or zstd, that comes in between finds one
-// padding frame, and so does who comes when the process was killed in between.
-void TraceFile::recycle(std::byte* slot, const format::SlotHeader& header) noexcept
+// Gives a mapped slot of the file, at `offset`, its next use. What it held counts no more. A reader, or zstd, that comes
+// in between finds one padding frame, and so does who comes when the process was killed in between.
+void TraceFile::begin_use(std::byte* slot, int fd, uint64_t offset, const format::SlotHeader& header) noexcept
 {
     const auto store = [](std::byte* at, const auto& prefix) {
         uint64_t word = 0;
@@ -301,8 +314,13 @@ void TraceFile::recycle(std::byte* slot, const format::SlotHeader& header) noexc
     };
     store(slot, format::make_padding(kSlotBytes));
     store(slot + sizeof header, format::make_padding(kSlotBytes - sizeof header));
-    if (header.kind != SlotKind::events && header.kind != SlotKind::carried && header.kind != SlotKind::snapshot)
-        std::memset(slot + sizeof header + sizeof(uint64_t), 0, kSlotBytes - sizeof header - sizeof(uint64_t));
+    if (must_be_zero(header.kind)) {
+        constexpr size_t from = sizeof header + sizeof(uint64_t);
+        std::memset(slot + from, 0, kPageBytes - from);
+        // By a call, not through the mapping: who uses little of the slot has little of it in memory.
+        if (write_pages(fd, kZeroPage, offset + kPageBytes, kSlotBytes - kPageBytes) < 0)
+            std::memset(slot + kPageBytes, 0, kSlotBytes - kPageBytes);
+    }
     publish_frame(slot, header);
 }
 
@@ -317,13 +335,12 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     is_full_ = index == SlotRing::kNone;
     if (is_full_) return {};
     ++slot_uses_;
-    const format::SlotHeader header = make_header(kind, owner_tid);
     const bool is_new = index == had;
-    if (!is_new || extend(fd, header)) {
-        const uint64_t offset = uint64_t{index} * kSlotBytes;
+    const uint64_t offset = uint64_t{index} * kSlotBytes;
+    if (!is_new || extend(fd, offset)) {
         if (std::byte* const at = map_slot(fd, offset); at != nullptr) {
             remember(at); // first: the file may be cut at any moment
-            if (!is_new) recycle(at, header);
+            begin_use(at, fd, offset, make_header(kind, owner_tid));
             return {at, index};
         }
         error_ = -ENOMEM;
@@ -333,14 +350,9 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     return {};
 }
 
-Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd, bool can_wait) noexcept
+Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
     is_full_ = false;
-    extending_.store(true, std::memory_order_seq_cst);
-    if (can_wait && is_ending()) {
-        extending_.store(false, std::memory_order_release);
-        return {};
-    }
     const int own = fd >= 0 ? fd : open_again();
     Slot slot;
     if (own < 0)
@@ -352,7 +364,6 @@ Slot TraceFile::add_slot(SlotKind kind, uint32_t owner_tid, int fd, bool can_wai
         lay_out(slot.at, kind);
         std::atomic_ref(header().slot_count).store(ring_.slots(), std::memory_order_release);
     }
-    extending_.store(false, std::memory_order_release);
     return slot;
 }
 
@@ -376,15 +387,6 @@ void TraceFile::lay_out(std::byte* slot, SlotKind kind) noexcept
     default:
         break; // padding, as it was added
     }
-}
-
-void TraceFile::set_ending(bool is_ending) noexcept
-{
-    constexpr int kMostMilliseconds = 200;
-    ending_.store(is_ending, std::memory_order_seq_cst);
-    if (!is_ending) return;
-    for (int waited = 0; waited < kMostMilliseconds && extending_.load(std::memory_order_seq_cst); ++waited)
-        os::sleep_ms(1);
 }
 
 // The writer adds slots while a host thread that helps it may close one, so the entries are atomic.
@@ -527,8 +529,6 @@ void TraceFile::cut_loose() noexcept
         if (slot != 0) os::replace_mapping(reinterpret_cast<void*>(slot), kSlotBytes);
         mapped_[i].store(slot, std::memory_order_relaxed);
     }
-    extending_.store(false, std::memory_order_relaxed);
-    ending_.store(false, std::memory_order_relaxed);
 }
 
 void TraceFile::reset() noexcept
@@ -546,8 +546,6 @@ void TraceFile::reset() noexcept
     new_limit_.store(0, std::memory_order_relaxed);
     ring_.reset();
     error_ = 0;
-    extending_.store(false, std::memory_order_relaxed);
-    ending_.store(false, std::memory_order_relaxed);
     noting_time_.store(false, std::memory_order_relaxed);
     path_.clear();
 }

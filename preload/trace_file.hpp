@@ -69,12 +69,7 @@ public:
     // Maps a slot that is free, or extends the file by one; none when that can't be had, because the ring is full
     // (is_full()) or by error(). fd: open for the file, or -1 to open it for the moment. The slot is laid out for its
     // kind: raw buffer frames, an empty journal or pcs frame, or padding.
-    // can_wait: none either while the process ends.
-    [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd, bool can_wait = false) noexcept;
-    // The process ends, or it goes on after all. When it ends this waits, for a fifth of a second at most, until nobody
-    // is extending the file.
-    void set_ending(bool is_ending) noexcept;
-    [[nodiscard]] bool is_ending() const noexcept { return ending_.load(std::memory_order_seq_cst); }
+    [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
     // The last add_slot() found the ring full.
     [[nodiscard]] bool is_full() const noexcept { return is_full_; }
     [[nodiscard]] SlotRing& ring() noexcept { return ring_; }
@@ -100,8 +95,8 @@ private:
     void limit_ring(int error) noexcept;
     [[nodiscard]] static bool is_shorter(int fd, uint64_t bytes) noexcept;
     void note_cut() noexcept;
-    [[nodiscard]] bool extend(int fd, const format::SlotHeader& header) noexcept;
-    static void recycle(std::byte* slot, const format::SlotHeader& header) noexcept;
+    [[nodiscard]] bool extend(int fd, uint64_t offset) noexcept;
+    static void begin_use(std::byte* slot, int fd, uint64_t offset, const format::SlotHeader& header) noexcept;
     void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
                             uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;
@@ -122,8 +117,6 @@ private:
     std::atomic<std::byte*> spare_{nullptr}; // where a slot can be mapped in any case; nothing can be read there
     bool is_full_ = false;
     int error_ = 0;
-    std::atomic<bool> extending_{false};
-    std::atomic<bool> ending_{false};
     std::atomic<bool> noting_time_{false};
     std::atomic<bool> was_cut_{false};
     // Addresses of mapped slots; 0: an entry not in use. With kLeaving a slot is being replaced by leave(), and whoever

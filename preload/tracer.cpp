@@ -360,10 +360,7 @@ Slot Tracer::new_slot(format::SlotKind kind) noexcept
 Slot Tracer::add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept
 {
     if (t_local.is_writer) clock.end_beats(); // a disk may take its time
-    const bool is_for_writer = t_local.is_writer && owner_tid == 0;
-    const bool can_wait = is_for_writer && kind == format::SlotKind::events && can_writer_wait();
-    Slot slot = file.add_slot(kind, owner_tid, fd, can_wait);
-    if (!slot && can_wait && file.is_ending()) return {};
+    Slot slot = file.add_slot(kind, owner_tid, fd);
     const bool may_fold = kind != format::SlotKind::raw_events || !file.ring().has_all_raw_slots();
     if (!slot && file.is_full() && may_fold && folder.fold()) slot = file.add_slot(kind, owner_tid, fd);
     // Before tracing ends for want of room, the last snapshot does.

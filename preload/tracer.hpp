@@ -125,12 +125,6 @@ public:
     [[nodiscard]] Slot new_slot(format::SlotKind kind) noexcept;
     // The same for whoever extends the file. fd: as for TraceFile::add_slot().
     [[nodiscard]] Slot add_slot(format::SlotKind kind, uint32_t owner_tid, int fd) noexcept;
-    // Whether there is room for the events that are still to come when the process ends: then the writer leaves what is
-    // full in the file as it is, and the file alone.
-    [[nodiscard]] bool can_writer_wait() const noexcept
-    {
-        return pool.has_free() && 2 * pool.full_count() < pool.count();
-    }
     // Folds old events if the ring needs their slots soon. Whoever extends the file. False: nothing was done.
     bool fold_if_due() noexcept { return file.ring().is_bounded() && folder.fold_if_due(); }
     // Somebody has cut the file: tracing ends here. The first is for signal handlers, after TraceFile::leave(); what is

@@ -104,7 +104,7 @@ void SlotScanner::scan_rest(Findings& found, bool live, ScanAgain* again)
     if (const uint64_t whole = size / header_.slot_bytes; whole < header_.slot_count)
         found.damage.add(size, "the file was cut: " + std::to_string(whole) + " of its " +
                                    std::to_string(header_.slot_count) + " slots are whole");
-    else if (rest != 0)
+    else if (SlotRead last; rest != 0 && read_front(size - rest, last)) // else the file was being extended
         found.damage.add(size, "the file ends inside a slot: " + std::to_string(header_.slot_bytes - rest) +
                                    " bytes are missing");
 }

@@ -5,12 +5,19 @@ more a thread: a call that had been recorded and had not been counted yet.
 """
 
 import os
+import pathlib
+import shutil
 import signal
+import struct
 import subprocess
+import tempfile
 import threading
 import time
 
-from leaktest import LeakTest, read_counters
+from leaktest import LeakTest, SLOT_BYTES, read_counters
+
+OUR_MAGICS = (0x184D2A5B, 0x184D2A5C)  # a frame's, and padding's
+GROWTH = 128 << 20
 
 ENDS = {
     "return": 10, "exit": 11, "_exit": 12, "quick_exit": 13,
@@ -31,7 +38,7 @@ class Ends(LeakTest):
         self.assertGreaterEqual(report.summary["releases"], completed)
 
     def check_end(self, how, threads, env=None):
-        run = self.run_traced([self.host("ends"), "counters", str(threads), how], env=env, ends_at_work=threads > 0)
+        run = self.run_traced([self.host("ends"), "counters", str(threads), how], env=env)
         self.assertEqual(run.status, ENDS[how], run.stderr)
         self.assertEqual((run.stdout, run.stderr), (b"", b""))
         counters = read_counters(run.folder / "counters")
@@ -100,6 +107,7 @@ class Ends(LeakTest):
             os.kill(process.pid, signal.SIGKILL)
             self.assertEqual(process.wait(20), -signal.SIGKILL)
             (trace,) = folder.glob("leak.*.zst")
+            self.check_trace_file(trace)
             self.check_counts(self.report(trace), read_counters(counters), 4)
 
     def test_before_main_and_after_it(self):
@@ -114,7 +122,51 @@ class Ends(LeakTest):
         self.assert_sound(report)
 
 
+def check_end_of_file(fd):
+    """What the file has of its last slot: whether that is less than the slot. As in format/FORMAT.md, section 2."""
+    end = os.fstat(fd).st_size
+    slot = os.pread(fd, SLOT_BYTES, (end - 1) // SLOT_BYTES * SLOT_BYTES)
+    at = 0
+    while at < len(slot):
+        magic, bytes = struct.unpack_from("<II", slot, at)
+        assert magic in OUR_MAGICS, f"{end}: {magic:#x} at {at} of the last {len(slot)} bytes"
+        at += 8 + bytes
+        if len(slot) == SLOT_BYTES:
+            return False  # its frames may be changing
+    assert at == len(slot), f"{end}: the last frame ends at {at} of {len(slot)} bytes"
+    return True
+
+
 class WhileRunning(LeakTest):
+    def test_the_file_is_valid_while_it_becomes_longer(self):
+        self.watch_growth(self.new_folder("grows"))
+
+    def test_the_same_in_memory(self):
+        """This file system makes files longer by single pages; others, where they can, by all of a call at once."""
+        memory = pathlib.Path("/dev/shm")
+        if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 * GROWTH:
+            self.skipTest(f"needs {2 * GROWTH >> 20} MiB in {memory}")
+        with tempfile.TemporaryDirectory(dir=memory) as folder:
+            self.watch_growth(pathlib.Path(folder))
+
+    def watch_growth(self, folder):
+        process = subprocess.Popen([self.host("ends"), "counters", "1", "stop"], cwd=folder, start_new_session=True,
+                                   env=self.environment({**self.traced_environment(), "LEAK_RING": "0"}))
+        deadline = time.monotonic() + 30
+        try:
+            while not (traces := list(folder.glob("leak.*.zst"))) or not traces[0].stat().st_size:
+                self.assertLess(time.monotonic(), deadline)
+            with open(traces[0], "rb") as trace:
+                looks = partial = 0
+                while os.fstat(trace.fileno()).st_size < GROWTH:
+                    looks += 1
+                    partial += check_end_of_file(trace.fileno())
+                    self.assertLess(time.monotonic(), deadline)
+            print(f"\n{partial} of {looks} looks found a part of a slot", end=" ", flush=True)
+        finally:
+            process.kill()
+            process.wait()
+
     def test_the_trace_of_a_running_process_can_be_read(self):
         folder = self.new_folder("live")
         process = subprocess.Popen([self.host("many_events"), "counters", "250000", "wait"], cwd=folder,

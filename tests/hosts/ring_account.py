@@ -37,7 +37,7 @@ class AccountTest(LeakTest):
         done = read_counters(counters) if counters.exists() else [0]
         if sum(done) == 0:
             return None  # perhaps it was creating the trace
-        self.check_trace_file(trace, ended_at_work=True)
+        self.check_trace_file(trace)
         report = self.report(trace)
         self.assert_nothing_missing(report)
         of_others = 40 + 2 * threads  # by the C library, and under way

@@ -72,17 +72,13 @@ class SlowStorage(AccountTest):
                 self.check_ended(self.run_both(command, env=env, status=status))
 
     def test_it_may_be_killed_while_calls_wait(self):
-        """Between two calls that extend the file it has a slot that is no frame yet: zstd refuses that, we do not."""
-        refused = 0
         for i in range(6):
             how, status = (("segv", -signal.SIGSEGV), ("kill", -signal.SIGKILL))[i % 2]
             with self.subTest(i=i, how=how):
                 command, env = self.slowed("ends", "counters", 2, how)
-                run = self.run_traced(command, env=env, check_traces=False)
+                run = self.run_traced(command, env=env)
                 self.assertEqual((run.status, run.stdout, run.stderr), (status, b"", b""))
                 self.check_ended(run)
-                refused += subprocess.run(["zstd", "-tq", run.traces[0]], capture_output=True).returncode != 0
-        print(f"\n{refused} of 6 killed between two calls", end=" ", flush=True)
 
     def check_ended(self, run):
         report = self.report_of(run)
