@@ -92,11 +92,14 @@ void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool tr
 
 inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept
 {
-    const Path& path = path_from(slot, pc);
-    if (path.frames[0].frame.slot != slot || !readable_.reaches(path.met.slot)) return false;
-    uint64_t difference = word_at(path.met.slot) ^ path.met.pc;
-    for (const WalkedFrame& walked : path.frames) difference |= word_at(walked.frame.slot) ^ walked.frame.pc;
-    if (difference != 0) return false;
+    PathPair& pair = paths_from(slot, pc);
+    const auto& [first, second] = pair.paths;
+    if (!pair.is_from(slot, pc) || !readable_.reaches(first.met.slot) || !readable_.reaches(second.met.slot))
+        return false;
+    const uint32_t way = first.difference() != 0 ? 1 : 0;
+    if (way == 1 && second.difference() != 0) return false;
+    pair.older = 1 - way;
+    const Path& path = pair.paths[way];
     const uint32_t kept = frames_to(path.met.slot);
     if (kept - 1 >= count_ || memo_[kept - 1].slot != path.met.slot || memo_[kept - 1].pc != path.met.pc) return false;
     if (leads_out(kept - 1) || !may_meet(kept, kPathFrames, depth) || first_changed(kept - 1) != kUnchanged)
@@ -109,10 +112,14 @@ void StackWalk::note_path() noexcept
 {
     if (count_ <= kPathFrames || count_ - kPathFrames < rbp_end_) return;
     const Frame& innermost = memo_[count_ - 1];
-    Path& path = path_from(innermost.slot, innermost.pc);
+    PathPair& pair = paths_from(innermost.slot, innermost.pc);
+    const bool is_known = pair.is_from(innermost.slot, innermost.pc);
+    Path& path = pair.paths[pair.older];
+    pair.older = 1 - pair.older;
     path.met = memo_[count_ - 1 - kPathFrames];
     for (uint32_t i = 0; i < kPathFrames; ++i)
         path.frames[i] = {memo_[count_ - 1 - i], PcInfo(pc_ids_[count_ - 1 - i], {})};
+    if (!is_known) pair.paths[pair.older] = path;
 }
 
 StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept

@@ -6,7 +6,8 @@
 // changed.
 //
 // To step by a rule takes two loads that wait for each other. So the innermost frames that were walked from a place are
-// remembered (Path), and compared at once with what is there when a walk begins in that place again.
+// remembered, the last two ways (PathPair), and compared at once with what is there when a walk begins in that place
+// again.
 //
 // Each stream has one; the owning thread alone uses it, on the host's stack: no lock, no system call, no allocation.
 #pragma once
@@ -81,7 +82,7 @@ public:
     {
         can_match_ = false;
         is_outdated_ = true;
-        for (Path& path : paths_) path.frames[0].frame.slot = 0;
+        for (PathPair& pair : paths_) pair.paths[0].frames[0].frame.slot = 0;
     }
     // The reader does not have the stack before: the next one is a difference to no frames at all.
     void forget() noexcept
@@ -124,6 +125,22 @@ private:
     struct Path {
         WalkedFrame frames[kPathFrames];
         Frame met;
+        // Whether what is in its places differs from what was. All can be read up to `met`, the outermost.
+        [[nodiscard]] uint64_t difference() const noexcept
+        {
+            uint64_t difference = word_at(met.slot) ^ met.pc;
+            for (const WalkedFrame& walked : frames) difference |= word_at(walked.frame.slot) ^ walked.frame.pc;
+            return difference;
+        }
+    };
+    // From one place: the innermost frame is the same.
+    struct PathPair {
+        Path paths[2]; // or twice the same
+        uint32_t older;
+        [[nodiscard]] bool is_from(uint64_t slot, uint64_t pc) const noexcept
+        {
+            return paths[0].frames[0].frame.slot == slot && paths[0].frames[0].frame.pc == pc;
+        }
     };
     // A word besides the return addresses that must not have changed when frame(from) or one inside it is met: what
     // the rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from
@@ -154,9 +171,9 @@ private:
     [[nodiscard, gnu::always_inline]] bool follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept;
     // The way that the current stack was walked, or might have been.
     void note_path() noexcept;
-    [[nodiscard]] Path& path_from(uint64_t slot, uint64_t pc) noexcept
+    [[nodiscard]] PathPair& paths_from(uint64_t slot, uint64_t pc) noexcept
     {
-        return paths_[(slot / sizeof slot ^ pc * 0x9e3779b97f4a7c15u >> 55) % kPaths];
+        return paths_[(slot / sizeof slot ^ pc * 0x9e3779b97f4a7c15u >> 54) % kPlaces];
     }
     // Puts the frames, innermost first, inside the first `kept` ones of the stack before.
     [[gnu::always_inline]] void adopt(const WalkedFrame* frames, uint32_t walked, uint32_t kept,
@@ -189,7 +206,7 @@ private:
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
     static constexpr uint32_t kSlotPlaces = 512;
-    static constexpr uint32_t kPaths = 64;
+    static constexpr uint32_t kPlaces = 128;
 
     StackRange readable_;
     uint64_t blocked_on_ = 0;
@@ -211,7 +228,7 @@ private:
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
     uint16_t frames_to_[kSlotPlaces];                // see frames_to()
-    Path paths_[kPaths];                             // see path_from()
+    PathPair paths_[kPlaces];                        // see paths_from()
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
     uint64_t walked_rbp_[2 * format::kMaxStackDepth];
 };

@@ -64,6 +64,7 @@ private:
     void write_threads(Encoder& encoder) noexcept;
     [[nodiscard]] bool stood_still() const noexcept;
     void write_words(Encoder& encoder, const AreaPiece& piece) noexcept;
+    [[nodiscard]] uint64_t end_of_free(uint64_t at, uint64_t end) const noexcept;
     [[nodiscard]] uint64_t read_some(const AreaPiece& piece, uint64_t begin, uint64_t end) noexcept;
     void note_resident(const TouchedPages::Run& run) noexcept;
     void note_contents(uint64_t begin, uint64_t end) noexcept;
@@ -236,6 +237,11 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
         if (piece.is(AreaKind::anonymous)) note_resident(run);
         for (uint64_t at = run.begin; at < run.end;) {
             go_on_or_end();
+            if (const uint64_t used = end_of_free(at, run.end); used != at) {
+                scanned_bytes_ += used - at;
+                at = used;
+                continue;
+            }
             const uint64_t region_end = filter_.enter(at);
             // To the end of a page, for the sake of its checksum.
             const uint64_t buffer_end = (at + kBufferWords * kWord) / kPageBytes * kPageBytes;
@@ -258,6 +264,16 @@ void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept
             at += bytes;
         }
     }
+}
+
+// Where what is free at `at` ends, as far as that is whole pages that nobody needs to see; `at`: it is not.
+uint64_t Copy::end_of_free(uint64_t at, uint64_t end) const noexcept
+{
+    if (compares_contents_) return at;
+    const uint64_t free_end = free_chunks_.free_end(at);
+    if (free_end >= end) return end;
+    const uint64_t page = free_end / kPageBytes * kPageBytes;
+    return page > at ? page : at;
 }
 
 // Copies what lies at `begin` into the buffer, up to what can't be read: bytes, a multiple of 8. What is mapped of a

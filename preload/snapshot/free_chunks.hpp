@@ -53,6 +53,9 @@ public:
         }
     }
 
+    // To where all is free from `at` on, as far as is known; `at`: nowhere.
+    [[nodiscard]] uint64_t free_end(uint64_t at) const noexcept { return free_.has(at) ? free_.end : at; }
+
 private:
     static constexpr uint64_t kWord = sizeof(uint64_t);
     static constexpr uint64_t kNone = UINT64_MAX;

@@ -98,6 +98,14 @@ struct Heap {
         const std::vector<uint64_t> elsewhere(100, kHeap);
         ask(0x1000, elsewhere);
         for (size_t at = 0; at < words.size();) {
+            // As a reader that leaves out what it knows to be free.
+            const uint64_t free_end = chunks_of_heap.free_end(kHeap + at * kWord);
+            CHECK(free_end >= kHeap + at * kWord);
+            CHECK(free_end <= end());
+            if (random() % 2 == 0 && free_end / 4096 * 4096 > kHeap + at * kWord) {
+                at = (free_end / 4096 * 4096 - kHeap) / kWord;
+                continue;
+            }
             const size_t count = std::min<size_t>(words.size() - at, random() % 3 == 0 ? 512 : 1 + random() % 9000);
             ask(kHeap + at * kWord, std::span(words).subspan(at, count));
             at += count;
