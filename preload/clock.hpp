@@ -8,7 +8,7 @@
 // (format/early_releases.hpp). Allocations are stamped exactly, for whose block is live depends on their order: but
 // where no other thread records there is no other order than the thread's own.
 //
-// To read the counter is a good part of what an event costs, so a thread that is alone gives up to eight events in a
+// To read the counter is a good part of what an event costs, so a thread that is alone gives up to 32 events in a
 // row one stamp (lone_stamp() in recorder.cpp). That is as exact as their time needs to be while they follow each other
 // closely, which the writer vouches for: as long as it has work every few milliseconds, it beats once a millisecond or
 // so. An event that finds another beat than the one before reads the counter, as does every event where there are no

@@ -275,11 +275,11 @@ record(EventKind kind, uint64_t stamp, uint64_t address, uint64_t size, uint8_t 
     return t_local.in_tracer == 0 && g_tracer.recording();
 }
 
-// The stamp of an event of a thread that is alone: perhaps that of one of the last seven (Clock). One inside the
+// The stamp of an event of a thread that is alone: perhaps that of one of the last 31 (Clock). One inside the
 // recording of another shares none: by their stamps alone it is known which of both levels' events came first.
 [[nodiscard, gnu::always_inline]] inline uint64_t lone_stamp() noexcept
 {
-    constexpr uint32_t kMoreUses = 7;
+    constexpr uint32_t kMoreUses = 31;
     if (t_local.level != 0) [[unlikely]] {
         g_tracer.clock.beat();
         return g_tracer.clock.early();
