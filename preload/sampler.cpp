@@ -6,8 +6,6 @@
 #include "preload/tracer.hpp"
 
 #include <cstring>
-#include <dlfcn.h>
-#include <gnu/libc-version.h>
 #include <malloc.h>
 #include <sys/resource.h>
 
@@ -251,14 +249,9 @@ void Sampler::add_limits(SampleRecord& sample) const noexcept
 bool Sampler::allocator_is_glibc() noexcept
 {
     if (allocator_ == AllocatorState::unknown) {
-        dl_find_object functions[3]{};
-        void* const addresses[] = {reinterpret_cast<void*>(real().malloc), reinterpret_cast<void*>(&::mallinfo2),
-                                   reinterpret_cast<void*>(&::gnu_get_libc_version)};
-        bool same = true;
-        for (size_t i = 0; i < 3; ++i)
-            same = same && _dl_find_object(addresses[i], &functions[i]) == 0 &&
-                   functions[i].dlfo_link_map == functions[0].dlfo_link_map;
-        allocator_ = same ? AllocatorState::glibc : AllocatorState::other;
+        const bool is_glibcs = is_of_glibc(reinterpret_cast<const void*>(real().malloc)) &&
+                               is_of_glibc(reinterpret_cast<const void*>(&::mallinfo2));
+        allocator_ = is_glibcs ? AllocatorState::glibc : AllocatorState::other;
     }
     return allocator_ == AllocatorState::glibc;
 }
