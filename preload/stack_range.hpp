@@ -15,6 +15,12 @@ public:
         return address - low_ < high_ - low_ && (address & 7) == 0;
     }
 
+    // The same for all from `address`, which is aligned, up to the one at `last`.
+    [[nodiscard]] bool covers(uint64_t address, uint64_t last) const noexcept
+    {
+        return address >= low_ && last < high_;
+    }
+
     // The same for an address that lies above one that is covered, and is aligned.
     [[nodiscard]] bool reaches(uint64_t address) const noexcept { return address < high_; }
 

@@ -1,5 +1,8 @@
 #include "preload/stack_walk.hpp"
 
+#include <bit>
+#include <emmintrin.h>
+
 namespace leak::preload {
 
 namespace {
@@ -40,25 +43,47 @@ inline uint32_t StackWalk::first_changed(uint32_t last) const noexcept
     return check_count_ == 0 ? changed : first_check_failed(last, changed);
 }
 
-inline void StackWalk::adopt(const WalkedFrame* frames, uint32_t walked, uint32_t kept, uint32_t depth) noexcept
+inline void StackWalk::settle(uint32_t known, uint32_t same, uint32_t depth) noexcept
 {
-    while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
-    const bool rbp_leads_out = walk_uses_rbp_ || (kept > 0 && leads_out(kept - 1));
-    const uint32_t same = rbp_leads_out ? remember_rbp(walked, kept) : remember(frames, walked, kept);
     can_match_ = true;
-    const uint32_t known = kept + walked;
     const uint32_t first = known > depth ? known - depth : 0;
     change_to(known, first, same, first > 0 || !complete_);
 }
 
-inline uint32_t StackWalk::remember(const WalkedFrame* frames, uint32_t walked, uint32_t kept) noexcept
+inline void StackWalk::adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept
+{
+    forget_checks(kept);
+    const bool rbp_leads_out = walk_uses_rbp_ || (kept > 0 && leads_out(kept - 1));
+    const uint32_t same = rbp_leads_out ? remember_rbp(walked, kept) : remember(walked, kept);
+    settle(kept + walked, same, depth);
+}
+
+inline uint32_t StackWalk::remember(const Path& path, uint32_t kept) noexcept
+{
+    static_assert(kPathFrames == 4);
+    if (rbp_end_ > kept) rbp_end_ = kept;
+    auto* const ids = reinterpret_cast<__m128i*>(pc_ids_ + kept);
+    const __m128i new_ids = _mm_loadu_si128(reinterpret_cast<const __m128i*>(path.pc_ids));
+    // The same id is the same pc.
+    const __m128i equal = _mm_cmpeq_epi32(new_ids, _mm_loadu_si128(ids));
+    const auto same = static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(equal)));
+    _mm_storeu_si128(ids, new_ids);
+    for (uint32_t i = 0; i < kPathFrames; ++i) {
+        frame(kept + i) = path.frames[i];
+        frames_to_[path.places[i]] = static_cast<uint16_t>(kept + i + 1);
+    }
+    id_bits_ = path.id_bits;
+    return kept + (is_outdated_ ? 0 : static_cast<uint32_t>(std::countr_one(same)));
+}
+
+inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
 {
     if (rbp_end_ > kept) rbp_end_ = kept;
     uint32_t same = kept;
     uint32_t is_same = !is_outdated_;
     uint32_t id_bits = 0;
-    const WalkedFrame* from = frames + walked;
-    for (uint32_t at = kept; from != frames; ++at) {
+    const WalkedFrame* from = walked_ + walked;
+    for (uint32_t at = kept; from != walked_; ++at) {
         --from;
         is_same &= static_cast<uint32_t>(frame(at).pc == from->frame.pc);
         same += is_same;
@@ -71,31 +96,11 @@ inline uint32_t StackWalk::remember(const WalkedFrame* frames, uint32_t walked, 
     return same;
 }
 
-void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept
-{
-    const uint32_t had = depth();
-    if (first == first_) {
-        common_ = same > first ? same : first;
-        if (common_ > count_) common_ = count_;
-        if (common_ > count) common_ = count;
-        pop_count_ = count_ - common_;
-    } else {
-        common_ = first;
-        pop_count_ = had;
-        id_bits_ = UINT32_MAX; // frames that are not new are pushed too
-    }
-    count_ = count;
-    first_ = first;
-    truncated_ = truncated;
-    is_outdated_ = false;
-}
-
 inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept
 {
     PathPair& pair = paths_from(slot, pc);
+    if (pair.innermost.slot != slot || pair.innermost.pc != pc || !readable_.covers(slot, pair.top)) return false;
     const auto& [first, second] = pair.paths;
-    if (!pair.is_from(slot, pc) || !readable_.reaches(first.met.slot) || !readable_.reaches(second.met.slot))
-        return false;
     const uint32_t way = first.difference() != 0 ? 1 : 0;
     if (way == 1 && second.difference() != 0) return false;
     pair.older = 1 - way;
@@ -104,25 +109,43 @@ inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) n
     if (kept - 1 >= count_ || memo_[kept - 1].slot != path.met.slot || memo_[kept - 1].pc != path.met.pc) return false;
     if (leads_out(kept - 1) || !may_meet(kept, kPathFrames, depth) || first_changed(kept - 1) != kUnchanged)
         return false;
-    adopt(path.frames, kPathFrames, kept, depth);
+    forget_checks(kept);
+    settle(kept + kPathFrames, remember(path, kept), depth);
     return true;
 }
 
 void StackWalk::note_path() noexcept
 {
     if (count_ <= kPathFrames || count_ - kPathFrames < rbp_end_) return;
+    const uint32_t first = count_ - kPathFrames;
     const Frame& innermost = memo_[count_ - 1];
     PathPair& pair = paths_from(innermost.slot, innermost.pc);
-    const bool is_known = pair.is_from(innermost.slot, innermost.pc);
+    const bool is_known = pair.innermost.slot == innermost.slot && pair.innermost.pc == innermost.pc;
     Path& path = pair.paths[pair.older];
     pair.older = 1 - pair.older;
-    path.met = memo_[count_ - 1 - kPathFrames];
-    for (uint32_t i = 0; i < kPathFrames; ++i)
-        path.frames[i] = {memo_[count_ - 1 - i], PcInfo(pc_ids_[count_ - 1 - i], {})};
+    path.met = memo_[first - 1];
+    path.id_bits = 0;
+    for (uint32_t i = 0; i < kPathFrames; ++i) {
+        path.frames[i] = memo_[first + i];
+        path.pc_ids[i] = pc_ids_[first + i];
+        path.places[i] = static_cast<uint16_t>(place_of(path.frames[i].slot));
+        path.id_bits |= path.pc_ids[i];
+    }
+    const Path& other = pair.paths[pair.older];
     if (!is_known) pair.paths[pair.older] = path;
+    pair.innermost = innermost;
+    pair.top = path.met.slot > other.met.slot ? path.met.slot : other.met.slot;
 }
 
 StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept
+{
+    const auto slot = reinterpret_cast<uint64_t>(hook.return_slot);
+    if (can_match_ && follow_path(slot, hook.return_address(), depth)) [[likely]]
+        return Result::done;
+    return walk_by_rules(hook, table, depth);
+}
+
+StackWalk::Result StackWalk::walk_by_rules(HookFrame hook, const PcTable& table, uint32_t depth) noexcept
 {
     const PcTable::Reader pcs(table);
     uint64_t slot = reinterpret_cast<uint64_t>(hook.return_slot);
@@ -131,7 +154,6 @@ StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t
     if (!pcs.is_ready()) return blocked(Result::unknown_pc, pc);
     if (!readable_.covers(slot)) return blocked(Result::unknown_memory, slot);
     walk_uses_rbp_ = false;
-    if (can_match_ && follow_path(slot, pc, depth)) return Result::done;
     uint32_t candidates = can_match_ ? count_ : 0; // the outermost frames of the stack before that may be met
     WalkedFrame* to = walked_;
     // Some more than are kept, so that the next, shorter stack needs no long walk.
@@ -143,7 +165,7 @@ StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t
             if ((!leads_out(kept - 1) || registers_[kept - 1].rbp == rbp) && may_meet(kept, walked, depth)) {
                 const uint32_t changed = first_changed(kept - 1);
                 if (changed == kUnchanged) {
-                    adopt(walked_, walked, kept, depth);
+                    adopt(walked, kept, depth);
                     note_path();
                     return Result::done;
                 }
@@ -229,7 +251,7 @@ uint32_t StackWalk::first_check_failed(uint32_t last, uint32_t changed) const no
 StackWalk::Result StackWalk::begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept
 {
     complete_ = complete;
-    adopt(walked_, static_cast<uint32_t>(walked_end - walked_), 0, depth);
+    adopt(static_cast<uint32_t>(walked_end - walked_), 0, depth);
     return Result::done;
 }
 

@@ -82,7 +82,7 @@ public:
     {
         can_match_ = false;
         is_outdated_ = true;
-        for (PathPair& pair : paths_) pair.paths[0].frames[0].frame.slot = 0;
+        for (PathPair& pair : paths_) pair.innermost.slot = 0;
     }
     // The reader does not have the stack before: the next one is a difference to no frames at all.
     void forget() noexcept
@@ -120,28 +120,30 @@ private:
         Frame frame;
         PcInfo info;
     };
-    // Frames that no rbp leads through, innermost first, and the next outer one.
+    // Frames that no rbp leads through, outermost first, and the next outer one.
     static constexpr uint32_t kPathFrames = 4;
     struct Path {
-        WalkedFrame frames[kPathFrames];
         Frame met;
-        // Whether what is in its places differs from what was. All can be read up to `met`, the outermost.
+        Frame frames[kPathFrames];
+        uint32_t pc_ids[kPathFrames];
+        uint16_t places[kPathFrames]; // in frames_to_
+        uint32_t id_bits;
+        // Whether what is in its places differs from what was. All can be read from the innermost frame up to `met`.
         [[nodiscard]] uint64_t difference() const noexcept
         {
             uint64_t difference = word_at(met.slot) ^ met.pc;
-            for (const WalkedFrame& walked : frames) difference |= word_at(walked.frame.slot) ^ walked.frame.pc;
+            for (const Frame& frame : frames) difference |= word_at(frame.slot) ^ frame.pc;
             return difference;
         }
     };
     // From one place: the innermost frame is the same.
-    struct PathPair {
+    struct alignas(256) PathPair {
         Path paths[2]; // or twice the same
+        Frame innermost;
+        uint64_t top; // the outermost slot of both
         uint32_t older;
-        [[nodiscard]] bool is_from(uint64_t slot, uint64_t pc) const noexcept
-        {
-            return paths[0].frames[0].frame.slot == slot && paths[0].frames[0].frame.pc == pc;
-        }
     };
+    static_assert(sizeof(PathPair) == 256);
     // A word besides the return addresses that must not have changed when frame(from) or one inside it is met: what
     // the rule of a realigned frame reads, and, from the frame inside it on, the rbp of a frame that was restored from
     // memory and leads out. Sorted.
@@ -167,28 +169,35 @@ private:
         // Where the stack before was cut at its outer end, it must still reach as far as this one.
         return (complete_ || kept + walked >= depth) && kept + walked <= kMostFrames;
     }
+    // The part of walk() that a path saves.
+    [[nodiscard, gnu::noinline]] Result walk_by_rules(HookFrame hook, const PcTable& table, uint32_t depth) noexcept;
     // False: the stack is another one, or the path leads to none that is known.
     [[nodiscard, gnu::always_inline]] bool follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept;
     // The way that the current stack was walked, or might have been.
     void note_path() noexcept;
     [[nodiscard]] PathPair& paths_from(uint64_t slot, uint64_t pc) noexcept
     {
-        return paths_[(slot / sizeof slot ^ pc * 0x9e3779b97f4a7c15u >> 54) % kPlaces];
+        return paths_[(place_of(slot) ^ pc * 0x9e3779b97f4a7c15u >> 57) % kPlaces];
     }
-    // Puts the frames, innermost first, inside the first `kept` ones of the stack before.
-    [[gnu::always_inline]] void adopt(const WalkedFrame* frames, uint32_t walked, uint32_t kept,
-                                      uint32_t depth) noexcept;
-    // The part of adopt() that copies them: where no rbp leads out, and where one does (those in walked_). Return how
-    // many of the outermost frames have the same pcs as those of the stack before.
-    [[nodiscard, gnu::always_inline]] uint32_t remember(const WalkedFrame* frames, uint32_t walked,
-                                                        uint32_t kept) noexcept;
+    // Puts what was walked inside the first `kept` frames of the stack before.
+    void adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept;
+    // The part of adopt() that copies frames: where no rbp leads out, and where one does. Return how many of the
+    // outermost frames have the same pcs as those of the stack before.
+    [[nodiscard]] uint32_t remember(uint32_t walked, uint32_t kept) noexcept;
     [[nodiscard]] uint32_t remember_rbp(uint32_t walked, uint32_t kept) noexcept;
+    [[nodiscard, gnu::always_inline]] uint32_t remember(const Path& path, uint32_t kept) noexcept;
+    // What comes before and behind it.
+    [[gnu::always_inline]] void forget_checks(uint32_t kept) noexcept
+    {
+        while (check_count_ > 0 && checks_[check_count_ - 1].from >= kept) --check_count_;
+    }
+    [[gnu::always_inline]] void settle(uint32_t known, uint32_t same, uint32_t depth) noexcept;
     // Where the rbp of the frame at `slot` was restored from, that called walked_[inner]; nullptr: it was still there.
     [[nodiscard]] const uint64_t* rbp_slot(uint64_t slot, uint32_t inner) const noexcept;
     // The walked frames are all there is. complete: they end where the thread began.
     Result begin_again(const WalkedFrame* walked_end, bool complete, uint32_t depth) noexcept;
     // The first `same` frames are those of the stack before, as far as it had so many.
-    void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
+    [[gnu::always_inline]] void change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept;
     [[nodiscard, gnu::cold, gnu::noinline]] Result blocked(Result why, uint64_t on) noexcept
     {
         blocked_on_ = on;
@@ -202,11 +211,16 @@ private:
     [[nodiscard]] Frame& frame(uint32_t i) noexcept { return memo_[i]; }
     // How many frames the stack had down to the one at `slot`, itself included, when one was there last; or a number of
     // another slot. No search: how many frames were left since the last event is what a processor can't foretell.
-    [[nodiscard]] uint16_t& frames_to(uint64_t slot) noexcept { return frames_to_[slot / sizeof slot % kSlotPlaces]; }
+    [[nodiscard]] uint16_t& frames_to(uint64_t slot) noexcept { return frames_to_[place_of(slot)]; }
+    [[nodiscard]] static uint64_t place_of(uint64_t slot) noexcept
+    {
+        constexpr uint64_t kAlignment = 16; // of the stack where a function is called
+        return slot / kAlignment % kSlotPlaces;
+    }
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
     static constexpr uint32_t kSlotPlaces = 512;
-    static constexpr uint32_t kPlaces = 128;
+    static constexpr uint32_t kPlaces = 128; // see paths_from()
 
     StackRange readable_;
     uint64_t blocked_on_ = 0;
@@ -232,5 +246,24 @@ private:
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
     uint64_t walked_rbp_[2 * format::kMaxStackDepth];
 };
+
+inline void StackWalk::change_to(uint32_t count, uint32_t first, uint32_t same, bool truncated) noexcept
+{
+    const uint32_t had = depth();
+    if (first == first_) {
+        common_ = same > first ? same : first;
+        if (common_ > count_) common_ = count_;
+        if (common_ > count) common_ = count;
+        pop_count_ = count_ - common_;
+    } else {
+        common_ = first;
+        pop_count_ = had;
+        id_bits_ = UINT32_MAX; // frames that are not new are pushed too
+    }
+    count_ = count;
+    first_ = first;
+    truncated_ = truncated;
+    is_outdated_ = false;
+}
 
 } // namespace leak::preload
