@@ -31,7 +31,9 @@ public:
     [[nodiscard]] UnwindRule rule() const noexcept;
 
 private:
-    [[nodiscard]] bool extended(Reader& reader, uint8_t code) noexcept;
+    // Those without an operand in their code. advance: by how many code factors the location moves on.
+    [[nodiscard, gnu::always_inline]] bool extended(Reader& reader, uint8_t code, uint64_t location,
+                                                    uint64_t& advance) noexcept;
     [[nodiscard]] RegisterRule* rule_of(uint64_t reg) noexcept
     {
         if (reg == kRbp) return &row_.rbp;
@@ -94,46 +96,23 @@ enum Instruction : uint8_t { // DWARF 5, 7.24
 constexpr uint8_t kOpBreg6 = 0x76; // DW_OP_breg6: rbp + SLEB128
 constexpr uint8_t kOpDeref = 0x06;
 
-bool Program::run(const uint8_t* from, const uint8_t* to, uint64_t location, uint64_t pc) noexcept
-{
-    Reader reader(from, to);
-    while (!reader.at_end() && !reader.failed()) {
-        const auto code = reader.fixed<uint8_t>();
-        const uint8_t low = code & 0x3f;
-        uint64_t advance = 0;
-        switch (code & 0xc0) {
-        case kAdvance:
-            advance = low;
-            break;
-        case kOffset:
-            set(low, RegisterRule::Where::at_cfa, static_cast<int64_t>(reader.uleb128()) * common_.data_factor);
-            break;
-        case kRestore:
-            restore(low);
-            break;
-        default:
-            if (code == kAdvance1)
-                advance = reader.fixed<uint8_t>();
-            else if (code == kAdvance2)
-                advance = reader.fixed<uint16_t>();
-            else if (code == kAdvance4)
-                advance = reader.fixed<uint32_t>();
-            else if (code == kSetLocation)
-                advance = (reader.pointer(common_.pointer_encoding, 0) - location) / common_.code_factor;
-            else if (!extended(reader, code))
-                return false;
-        }
-        location += advance * common_.code_factor;
-        if (location > pc) return !reader.failed();
-    }
-    return !reader.failed();
-}
-
-bool Program::extended(Reader& reader, uint8_t code) noexcept
+inline bool Program::extended(Reader& reader, uint8_t code, uint64_t location, uint64_t& advance) noexcept
 {
     using enum RegisterRule::Where;
     switch (code) {
     case kNop:
+        return true;
+    case kSetLocation:
+        advance = (reader.pointer(common_.pointer_encoding, 0) - location) / common_.code_factor;
+        return true;
+    case kAdvance1:
+        advance = reader.fixed<uint8_t>();
+        return true;
+    case kAdvance2:
+        advance = reader.fixed<uint16_t>();
+        return true;
+    case kAdvance4:
+        advance = reader.fixed<uint32_t>();
         return true;
     case kOffsetExtended: {
         const uint64_t reg = reader.uleb128();
@@ -226,6 +205,32 @@ bool Program::extended(Reader& reader, uint8_t code) noexcept
     default:
         return false;
     }
+}
+
+bool Program::run(const uint8_t* from, const uint8_t* to, uint64_t location, uint64_t pc) noexcept
+{
+    Reader reader(from, to);
+    while (!reader.at_end() && !reader.failed()) {
+        const auto code = reader.fixed<uint8_t>();
+        const uint8_t low = code & 0x3f;
+        uint64_t advance = 0;
+        switch (code & 0xc0) {
+        case kAdvance:
+            advance = low;
+            break;
+        case kOffset:
+            set(low, RegisterRule::Where::at_cfa, static_cast<int64_t>(reader.uleb128()) * common_.data_factor);
+            break;
+        case kRestore:
+            restore(low);
+            break;
+        default:
+            if (!extended(reader, code, location, advance)) return false;
+        }
+        location += advance * common_.code_factor;
+        if (location > pc) return !reader.failed();
+    }
+    return !reader.failed();
 }
 
 UnwindRule Program::rule() const noexcept

@@ -1,6 +1,7 @@
 #include "preload/stack_walk.hpp"
 
 #include <bit>
+#include <cstring>
 #include <emmintrin.h>
 
 namespace leak::preload {
@@ -101,9 +102,9 @@ inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) n
     PathPair& pair = paths_from(slot, pc);
     if (pair.innermost.slot != slot || pair.innermost.pc != pc || !readable_.covers(slot, pair.top)) return false;
     const auto& [first, second] = pair.paths;
-    const uint32_t way = first.difference() != 0 ? 1 : 0;
-    if (way == 1 && second.difference() != 0) return false;
-    pair.older = 1 - way;
+    const uint16_t way = first.difference() != 0 ? 1 : 0;
+    if (way == 1 && (pair.count == 1 || second.difference() != 0)) return false;
+    pair.older = way ^ 1;
     const Path& path = pair.paths[way];
     const uint32_t kept = frames_to(path.met.slot);
     if (kept - 1 >= count_ || memo_[kept - 1].slot != path.met.slot || memo_[kept - 1].pc != path.met.pc) return false;
@@ -119,22 +120,21 @@ void StackWalk::note_path() noexcept
     if (count_ <= kPathFrames || count_ - kPathFrames < rbp_end_) return;
     const uint32_t first = count_ - kPathFrames;
     const Frame& innermost = memo_[count_ - 1];
+    const Frame& met = memo_[first - 1];
     PathPair& pair = paths_from(innermost.slot, innermost.pc);
     const bool is_known = pair.innermost.slot == innermost.slot && pair.innermost.pc == innermost.pc;
-    Path& path = pair.paths[pair.older];
-    pair.older = 1 - pair.older;
-    path.met = memo_[first - 1];
-    path.id_bits = 0;
-    for (uint32_t i = 0; i < kPathFrames; ++i) {
-        path.frames[i] = memo_[first + i];
-        path.pc_ids[i] = pc_ids_[first + i];
-        path.places[i] = static_cast<uint16_t>(place_of(path.frames[i].slot));
-        path.id_bits |= path.pc_ids[i];
-    }
-    const Path& other = pair.paths[pair.older];
-    if (!is_known) pair.paths[pair.older] = path;
+    const uint16_t way = is_known ? pair.older : 0;
+    const uint64_t other_top = is_known ? pair.paths[way ^ 1].met.slot : 0;
+    Path& path = pair.paths[way];
+    path.met = met;
+    std::memcpy(path.frames, memo_ + first, sizeof path.frames);
+    std::memcpy(path.pc_ids, pc_ids_ + first, sizeof path.pc_ids);
+    path.id_bits = path.pc_ids[0] | path.pc_ids[1] | path.pc_ids[2] | path.pc_ids[3];
+    for (uint32_t i = 0; i < kPathFrames; ++i) path.places[i] = static_cast<uint16_t>(place_of(path.frames[i].slot));
     pair.innermost = innermost;
-    pair.top = path.met.slot > other.met.slot ? path.met.slot : other.met.slot;
+    pair.top = met.slot > other_top ? met.slot : other_top;
+    pair.count = is_known ? 2 : 1;
+    pair.older = way ^ 1;
 }
 
 StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept

@@ -138,10 +138,11 @@ private:
     };
     // From one place: the innermost frame is the same.
     struct alignas(256) PathPair {
-        Path paths[2]; // or twice the same
+        Path paths[2];
         Frame innermost;
         uint64_t top; // the outermost slot of both
-        uint32_t older;
+        uint16_t count;
+        uint16_t older; // of both; of one: the other
     };
     static_assert(sizeof(PathPair) == 256);
     // A word besides the return addresses that must not have changed when frame(from) or one inside it is met: what
