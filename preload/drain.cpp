@@ -135,10 +135,7 @@ uint64_t Drain::write_to_file(const format::EventChunkHeader& header, const form
     const auto* const first = reinterpret_cast<const std::byte*>(&header);
     const auto& [before, content, behind] = frames.pieces;
     const iovec parts[] = {part({first + format::kPublishedBytes, sizeof header - format::kPublishedBytes}),
-                           part(before),
-                           part(content),
-                           part(behind),
-                           part(std::span(tail.bytes).first(tail.used))};
+                           part(before), part(content), part(behind), part(std::span(tail.bytes).first(tail.used))};
     size_t all = 0;
     for (const iovec& one : parts) all += one.iov_len;
     const uint64_t offset = uint64_t{slot_.index} * format::kSlotBytes + used_ + format::kPublishedBytes;

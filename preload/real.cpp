@@ -94,8 +94,7 @@ void* bootstrap_realloc(void* old, size_t bytes)
     dl_find_object of_one{};
     dl_find_object of_other{};
     return _dl_find_object(const_cast<void*>(one), &of_one) == 0 &&
-           _dl_find_object(const_cast<void*>(other), &of_other) == 0 &&
-           of_one.dlfo_link_map == of_other.dlfo_link_map;
+           _dl_find_object(const_cast<void*>(other), &of_other) == 0 && of_one.dlfo_link_map == of_other.dlfo_link_map;
 }
 
 [[nodiscard]] bool is_runtimes(const char* symbol) noexcept

@@ -86,6 +86,7 @@ void Sampler::run() noexcept
     for (;;) {
         const bool is_due = g_tracer.settings.tick_ms != 0 && now_ns() >= next_ns_.load(std::memory_order_relaxed);
         if (is_due) ask_limits_if_due();
+        if (is_due) ask_rollup_if_due();
         os::allow_signal(SIGBUS); // or a fault in the slot kills the process
         if (is_due) sample_on_thread();
         g_tracer.snapshots.work();
@@ -129,7 +130,10 @@ bool Sampler::is_due() const noexcept
 void Sampler::take_on_host() noexcept
 {
     wanted_.store(false, std::memory_order_relaxed);
-    if (!has_thread_.load(std::memory_order_relaxed)) ask_limits_if_due();
+    if (!has_thread_.load(std::memory_order_relaxed)) {
+        ask_limits_if_due();
+        ask_rollup_if_due();
+    }
     take(is_single_threaded());
     next_ns_.store(now_ns() + interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
@@ -196,19 +200,28 @@ void Sampler::append(SampleRecord& sample) noexcept
     std::atomic_ref(place.stamp).store(sample.stamp, std::memory_order_release);
 }
 
-// The kernel goes through all page tables for it.
+// The kernel goes through all page tables for it: not on the thread that the host waits for, if there is another.
+void Sampler::ask_rollup_if_due() noexcept
+{
+    if (!lock_.try_lock()) return;
+    if (now_ns() >= next_rollup_ns_) {
+        const uint64_t begin = cpu_ns();
+        char text[2048] = {};
+        has_rollup_ = os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0;
+        rollup_ = {bytes_of(text, "\nPss:"), bytes_of(text, "\nSwap:"), bytes_of(text, "\nAnonymous:")};
+        next_rollup_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
+    }
+    lock_.unlock();
+}
+
 void Sampler::add_rollup(SampleRecord& sample) noexcept
 {
-    if (now_ns() < next_rollup_ns_) return;
-    const uint64_t begin = cpu_ns();
-    char text[2048] = {};
-    if (os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0) {
-        sample.pss_bytes = bytes_of(text, "\nPss:");
-        sample.swap_bytes = bytes_of(text, "\nSwap:");
-        sample.anonymous_bytes = bytes_of(text, "\nAnonymous:");
-        sample.known |= format::kSampleRollup;
-    }
-    next_rollup_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
+    if (!has_rollup_) return;
+    sample.pss_bytes = rollup_.pss_bytes;
+    sample.swap_bytes = rollup_.swap_bytes;
+    sample.anonymous_bytes = rollup_.anonymous_bytes;
+    sample.known |= format::kSampleRollup;
+    has_rollup_ = false;
 }
 
 void Sampler::add_allocator(SampleRecord& sample) noexcept
@@ -260,6 +273,7 @@ void Sampler::reset() noexcept
 {
     header_ = nullptr;
     count_ = 0;
+    has_rollup_ = false;
     next_rollup_ns_ = next_allocator_ns_ = 0;
     limits_ = {};
     rounds_ = 0;

@@ -3,7 +3,8 @@
 // A thread of its own, started with the writer: what it asks may take long (a large address space) or wait for locks of
 // the host's allocator, and nothing waits for it. In a process of one thread glibc's malloc takes no locks; there the
 // allocator is asked on that thread, when it comes by. Without a writer thread (LEAK_WRITER=inline) host threads do all
-// of it. What asking costs is measured, and asked again so late that it stays below a hundredth of the time.
+// of it. What goes through all page tables is asked before the sample that has it. What asking costs is measured, and
+// asked again so late that it stays below a hundredth of the time.
 #pragma once
 
 #include "format/layout.hpp"
@@ -47,6 +48,7 @@ private:
     [[nodiscard]] bool has_room() noexcept;
     void append(format::SampleRecord& sample) noexcept;
     void join_pairs() noexcept;
+    void ask_rollup_if_due() noexcept;
     void add_rollup(format::SampleRecord& sample) noexcept;
     void add_allocator(format::SampleRecord& sample) noexcept;
     void ask_limits_if_due() noexcept;
@@ -58,6 +60,13 @@ private:
     format::SamplesHeader* header_ = nullptr;
     uint32_t half_ = 0;  // as the header says; the file may be written by others
     uint32_t count_ = 0; // in it
+    struct Rollup {
+        uint64_t pss_bytes;
+        uint64_t swap_bytes;
+        uint64_t anonymous_bytes;
+    };
+    Rollup rollup_{}; // for the next sample
+    bool has_rollup_ = false;
     uint64_t next_rollup_ns_ = 0;
     uint64_t next_allocator_ns_ = 0;
     AllocatorState allocator_ = AllocatorState::unknown;

@@ -266,8 +266,8 @@ void TraceFile::limit_ring(int error) noexcept
 }
 
 // Adds a slot of padding to the file. The space is reserved first: a write to a mapped page that the disk has no room
-// for would be a SIGBUS in the host. The kernel makes the file longer by pages while it writes them, and each is a frame
-// by itself, so zstd accepts what is there whenever the process is killed.
+// for would be a SIGBUS in the host. The kernel makes the file longer by pages while it writes them, and each is a
+// frame by itself, so zstd accepts what is there whenever the process is killed.
 bool TraceFile::extend(int fd, uint64_t offset) noexcept
 {
     const auto index = static_cast<uint32_t>(offset / kSlotBytes);
@@ -303,8 +303,8 @@ format::SlotHeader TraceFile::make_header(SlotKind kind, uint32_t owner_tid) con
     return header;
 }
 
-// Gives a mapped slot of the file, at `offset`, its next use. What it held counts no more. A reader, or zstd, that comes
-// in between finds one padding frame, and so does who comes when the process was killed in between.
+// Gives a mapped slot of the file, at `offset`, its next use. What it held counts no more. A reader, or zstd, that
+// comes in between finds one padding frame, and so does who comes when the process was killed in between.
 void TraceFile::begin_use(std::byte* slot, int fd, uint64_t offset, const format::SlotHeader& header) noexcept
 {
     const auto store = [](std::byte* at, const auto& prefix) {
