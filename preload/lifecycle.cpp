@@ -168,7 +168,6 @@ void Tracer::leave_parent(uint64_t fork_stamp) noexcept
     file.ring().unlock();
     writer.reset();
     sampler.unlock();
-    unwinder.unlock();
     snapshots.leave_parent();
     sampling.unlock();
     // The event of each hook that was interrupted.

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstring>
 #include <dlfcn.h>
-#include <gnu/libc-version.h>
 #include <sys/mman.h>
 
 namespace leak::preload {
@@ -88,13 +87,12 @@ void* bootstrap_realloc(void* old, size_t bytes)
     return std::strstr(name, "libstdc++") != nullptr || std::strstr(name, "libc++") != nullptr;
 }
 
-// In one file.
-[[nodiscard]] bool lie_together(const void* one, const void* other) noexcept
+[[nodiscard]] bool is_ours(const void* function) noexcept
 {
-    dl_find_object of_one{};
-    dl_find_object of_other{};
-    return _dl_find_object(const_cast<void*>(one), &of_one) == 0 &&
-           _dl_find_object(const_cast<void*>(other), &of_other) == 0 && of_one.dlfo_link_map == of_other.dlfo_link_map;
+    dl_find_object theirs{};
+    dl_find_object ours{};
+    return _dl_find_object(const_cast<void*>(function), &theirs) == 0 && _dl_find_object(&g_real, &ours) == 0 &&
+           theirs.dlfo_link_map == ours.dlfo_link_map;
 }
 
 [[nodiscard]] bool is_runtimes(const char* symbol) noexcept
@@ -108,7 +106,7 @@ void find_new_modes() noexcept
     // Where the program has its own operator new or delete, other forms lead to them.
     for (const char* name : {"_Znwm", "_ZdlPv"}) {
         const void* global = dlsym(RTLD_DEFAULT, name);
-        if (global == nullptr || lie_together(global, &g_real)) continue;
+        if (global == nullptr || is_ours(global)) continue;
         for (auto& mode : g_new_modes) mode.store(NewMode::transparent, std::memory_order_relaxed);
         return;
     }
@@ -127,11 +125,6 @@ void find_new_modes() noexcept
 
 } // namespace
 
-bool is_of_glibc(const void* function) noexcept
-{
-    return lie_together(function, reinterpret_cast<const void*>(&::gnu_get_libc_version));
-}
-
 const RealFunctions& resolve_real() noexcept
 {
     if (t_local.in_tracer != 0) return bootstrap_functions();
@@ -143,9 +136,8 @@ const RealFunctions& resolve_real() noexcept
 #undef LEAK_RESOLVE
     find_new_modes();
     dlerror(); // whatever was not found is not the host's concern
+    // Before an allocator runs: some (gperftools) walk stacks by libunwind inside malloc, with its locks held.
     g_tracer.unwinder.init();
-    // Some allocators (gperftools) walk stacks by libunwind inside malloc, with their locks held.
-    if (!is_of_glibc(reinterpret_cast<const void*>(g_real.malloc))) g_tracer.unwinder.make_ready();
     g_real_is_resolved.store(true, std::memory_order_release);
     errno = saved_errno;
     --t_local.in_tracer;

@@ -73,9 +73,6 @@ extern constinit std::atomic<bool> g_real_is_resolved;
 // loaded privately (a C program that opens a C++ plugin). Leaves no dlerror() behind.
 [[nodiscard]] void* find_real(const char* name) noexcept;
 
-// Whether a function is glibc's own.
-[[nodiscard]] bool is_of_glibc(const void* function) noexcept;
-
 // Blocks that were given out while dlsym was looking for the real functions; they are never given back.
 [[nodiscard]] bool bootstrap_owns(const void* block) noexcept;
 [[nodiscard]] size_t bootstrap_size(const void* block) noexcept;

@@ -6,6 +6,8 @@
 #include "preload/tracer.hpp"
 
 #include <cstring>
+#include <dlfcn.h>
+#include <gnu/libc-version.h>
 #include <malloc.h>
 #include <sys/resource.h>
 
@@ -130,10 +132,7 @@ bool Sampler::is_due() const noexcept
 void Sampler::take_on_host() noexcept
 {
     wanted_.store(false, std::memory_order_relaxed);
-    if (!has_thread_.load(std::memory_order_relaxed)) {
-        ask_limits_if_due();
-        ask_rollup_if_due();
-    }
+    if (!has_thread_.load(std::memory_order_relaxed)) ask_limits_if_due();
     take(is_single_threaded());
     next_ns_.store(now_ns() + interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
@@ -141,10 +140,10 @@ void Sampler::take_on_host() noexcept
 void Sampler::take_last(bool can_ask_allocator) noexcept
 {
     // A program for which no sample was taken is not worth a slot.
-    if (header_ != nullptr) take(can_ask_allocator && is_single_threaded());
+    if (header_ != nullptr) take(can_ask_allocator && is_single_threaded(), true);
 }
 
-void Sampler::take(bool ask_allocator) noexcept
+void Sampler::take(bool ask_allocator, bool is_last) noexcept
 {
     if (!g_tracer.is_recording() || !lock_.try_lock()) return;
     if (has_room()) {
@@ -152,7 +151,7 @@ void Sampler::take(bool ask_allocator) noexcept
         sample.stamp = g_tracer.now();
         add_resident(sample);
         add_faults(sample);
-        add_rollup(sample);
+        add_rollup(sample, is_last);
         if (ask_allocator) add_allocator(sample);
         add_limits(sample);
         append(sample);
@@ -200,28 +199,40 @@ void Sampler::append(SampleRecord& sample) noexcept
     std::atomic_ref(place.stamp).store(sample.stamp, std::memory_order_release);
 }
 
-// The kernel goes through all page tables for it: not on the thread that the host waits for, if there is another.
 void Sampler::ask_rollup_if_due() noexcept
 {
-    if (!lock_.try_lock()) return;
-    if (now_ns() >= next_rollup_ns_) {
-        const uint64_t begin = cpu_ns();
-        char text[2048] = {};
-        has_rollup_ = os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0;
-        rollup_ = {bytes_of(text, "\nPss:"), bytes_of(text, "\nSwap:"), bytes_of(text, "\nAnonymous:")};
-        next_rollup_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
-    }
+    if (!g_tracer.is_recording() || !lock_.try_lock()) return;
+    read_rollup_if_due();
     lock_.unlock();
 }
 
-void Sampler::add_rollup(SampleRecord& sample) noexcept
+// The kernel goes through all page tables for it.
+void Sampler::read_rollup_if_due() noexcept
 {
-    if (!has_rollup_) return;
+    const uint64_t now = now_ns();
+    if (now < next_rollup_ns_) return;
+    const uint64_t begin = cpu_ns();
+    char text[2048] = {};
+    rollup_ns_ = os::read_file("/proc/self/smaps_rollup", text, sizeof text - 1) > 0 ? now : 0;
+    rollup_ = {bytes_of(text, "\nPss:"), bytes_of(text, "\nSwap:"), bytes_of(text, "\nAnonymous:")};
+    next_rollup_ns_ = now + (cpu_ns() - begin) * kRest;
+}
+
+// The sampler's thread has asked just before, unless there is none or the host's thread comes by late. At the end of
+// the process nobody is to wait for it.
+void Sampler::add_rollup(SampleRecord& sample, bool is_last) noexcept
+{
+    constexpr uint64_t kMostAgeNs = 100'000'000;
+    if (now_ns() - rollup_ns_ > kMostAgeNs) {
+        rollup_ns_ = 0;
+        if (!is_last) read_rollup_if_due();
+    }
+    if (rollup_ns_ == 0) return;
     sample.pss_bytes = rollup_.pss_bytes;
     sample.swap_bytes = rollup_.swap_bytes;
     sample.anonymous_bytes = rollup_.anonymous_bytes;
     sample.known |= format::kSampleRollup;
-    has_rollup_ = false;
+    rollup_ns_ = 0;
 }
 
 void Sampler::add_allocator(SampleRecord& sample) noexcept
@@ -262,9 +273,14 @@ void Sampler::add_limits(SampleRecord& sample) const noexcept
 bool Sampler::allocator_is_glibc() noexcept
 {
     if (allocator_ == AllocatorState::unknown) {
-        const bool is_glibcs = is_of_glibc(reinterpret_cast<const void*>(real().malloc)) &&
-                               is_of_glibc(reinterpret_cast<const void*>(&::mallinfo2));
-        allocator_ = is_glibcs ? AllocatorState::glibc : AllocatorState::other;
+        dl_find_object functions[3]{};
+        void* const addresses[] = {reinterpret_cast<void*>(real().malloc), reinterpret_cast<void*>(&::mallinfo2),
+                                   reinterpret_cast<void*>(&::gnu_get_libc_version)};
+        bool same = true;
+        for (size_t i = 0; i < 3; ++i)
+            same = same && _dl_find_object(addresses[i], &functions[i]) == 0 &&
+                   functions[i].dlfo_link_map == functions[0].dlfo_link_map;
+        allocator_ = same ? AllocatorState::glibc : AllocatorState::other;
     }
     return allocator_ == AllocatorState::glibc;
 }
@@ -273,7 +289,7 @@ void Sampler::reset() noexcept
 {
     header_ = nullptr;
     count_ = 0;
-    has_rollup_ = false;
+    rollup_ns_ = 0;
     next_rollup_ns_ = next_allocator_ns_ = 0;
     limits_ = {};
     rounds_ = 0;

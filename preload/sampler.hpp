@@ -3,8 +3,8 @@
 // A thread of its own, started with the writer: what it asks may take long (a large address space) or wait for locks of
 // the host's allocator, and nothing waits for it. In a process of one thread glibc's malloc takes no locks; there the
 // allocator is asked on that thread, when it comes by. Without a writer thread (LEAK_WRITER=inline) host threads do all
-// of it. What goes through all page tables is asked before the sample that has it. What asking costs is measured, and
-// asked again so late that it stays below a hundredth of the time.
+// of it. What makes the kernel go through all page tables is asked on the sampler's thread, up to a tenth of a second
+// before the sample. What asking costs is measured, and asked again so late that it stays below a hundredth of the time.
 #pragma once
 
 #include "format/layout.hpp"
@@ -44,12 +44,13 @@ private:
     void rest() noexcept;
     [[nodiscard]] bool is_due() const noexcept;
     void take_on_host() noexcept;
-    void take(bool ask_allocator) noexcept;
+    void take(bool ask_allocator, bool is_last = false) noexcept;
     [[nodiscard]] bool has_room() noexcept;
     void append(format::SampleRecord& sample) noexcept;
     void join_pairs() noexcept;
     void ask_rollup_if_due() noexcept;
-    void add_rollup(format::SampleRecord& sample) noexcept;
+    void read_rollup_if_due() noexcept;
+    void add_rollup(format::SampleRecord& sample, bool is_last) noexcept;
     void add_allocator(format::SampleRecord& sample) noexcept;
     void ask_limits_if_due() noexcept;
     void add_limits(format::SampleRecord& sample) const noexcept;
@@ -66,7 +67,7 @@ private:
         uint64_t anonymous_bytes;
     };
     Rollup rollup_{}; // for the next sample
-    bool has_rollup_ = false;
+    uint64_t rollup_ns_ = 0; // when it was asked for; 0: there is none
     uint64_t next_rollup_ns_ = 0;
     uint64_t next_allocator_ns_ = 0;
     AllocatorState allocator_ = AllocatorState::unknown;

@@ -303,25 +303,27 @@ format::SlotHeader TraceFile::make_header(SlotKind kind, uint32_t owner_tid) con
     return header;
 }
 
-// Gives a mapped slot of the file, at `offset`, its next use. What it held counts no more. A reader, or zstd, that
-// comes in between finds one padding frame, and so does who comes when the process was killed in between.
-void TraceFile::begin_use(std::byte* slot, int fd, uint64_t offset, const format::SlotHeader& header) noexcept
+// Gives a mapped slot its next use. What it held counts no more. A reader, or zstd, that comes in between finds one
+// padding frame, and so does who comes when the process was killed in between. fd_for_zeros: of a slot that was just
+// added, -1 for another: the host may since have limited the size of its files (SIGXFSZ).
+void TraceFile::begin_use(const Slot& slot, const format::SlotHeader& header, int fd_for_zeros) noexcept
 {
     const auto store = [](std::byte* at, const auto& prefix) {
         uint64_t word = 0;
         std::memcpy(&word, &prefix, sizeof word);
         std::atomic_ref(*reinterpret_cast<uint64_t*>(at)).store(word, std::memory_order_release);
     };
-    store(slot, format::make_padding(kSlotBytes));
-    store(slot + sizeof header, format::make_padding(kSlotBytes - sizeof header));
+    store(slot.at, format::make_padding(kSlotBytes));
+    store(slot.at + sizeof header, format::make_padding(kSlotBytes - sizeof header));
     if (must_be_zero(header.kind)) {
         constexpr size_t from = sizeof header + sizeof(uint64_t);
-        std::memset(slot + from, 0, kPageBytes - from);
+        std::memset(slot.at + from, 0, kPageBytes - from);
         // By a call, not through the mapping: who uses little of the slot has little of it in memory.
-        if (write_pages(fd, kZeroPage, offset + kPageBytes, kSlotBytes - kPageBytes) < 0)
-            std::memset(slot + kPageBytes, 0, kSlotBytes - kPageBytes);
+        const uint64_t offset = uint64_t{slot.index} * kSlotBytes + kPageBytes;
+        if (fd_for_zeros < 0 || write_pages(fd_for_zeros, kZeroPage, offset, kSlotBytes - kPageBytes) < 0)
+            std::memset(slot.at + kPageBytes, 0, kSlotBytes - kPageBytes);
     }
-    publish_frame(slot, header);
+    publish_frame(slot.at, header);
 }
 
 Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
@@ -340,8 +342,9 @@ Slot TraceFile::take_slot(int fd, SlotKind kind, uint32_t owner_tid) noexcept
     if (!is_new || extend(fd, offset)) {
         if (std::byte* const at = map_slot(fd, offset); at != nullptr) {
             remember(at); // first: the file may be cut at any moment
-            begin_use(at, fd, offset, make_header(kind, owner_tid));
-            return {at, index};
+            const Slot slot{at, index};
+            begin_use(slot, make_header(kind, owner_tid), is_new ? fd : -1);
+            return slot;
         }
         error_ = -ENOMEM;
         if (is_new) os::truncate(fd, offset);

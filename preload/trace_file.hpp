@@ -96,7 +96,7 @@ private:
     [[nodiscard]] static bool is_shorter(int fd, uint64_t bytes) noexcept;
     void note_cut() noexcept;
     [[nodiscard]] bool extend(int fd, uint64_t offset) noexcept;
-    static void begin_use(std::byte* slot, int fd, uint64_t offset, const format::SlotHeader& header) noexcept;
+    static void begin_use(const Slot& slot, const format::SlotHeader& header, int fd_for_zeros) noexcept;
     void lay_out_first_slot(std::byte* slot, const Settings& settings, const Clock& clock,
                             uint64_t start_unix_ns) noexcept;
     void lay_out(std::byte* slot, format::SlotKind kind) noexcept;

@@ -1,7 +1,5 @@
 #include "preload/unwinder.hpp"
 
-#include "preload/os.hpp"
-
 #include <cstring>
 #include <dlfcn.h>
 #include <elf.h>
@@ -16,25 +14,16 @@ void Unwinder::init() noexcept
 {
     dl_find_object found{};
     if (_dl_find_object(reinterpret_cast<void*>(&unw_backtrace), &found) == 0) isolate(*found.dlfo_link_map);
-}
-
-void Unwinder::make_ready() noexcept
-{
-    if (is_ready_.load(std::memory_order_acquire)) return;
-    // It does so under pthread_once: a signal handler's event that came in the middle of it would wait for ever for the
-    // code that it interrupted.
-    const os::SignalsBlocked no_handlers;
-    const Locked locked(ready_lock_);
-    if (is_ready_.load(std::memory_order_relaxed)) return;
     unw_set_caching_policy(unw_local_addr_space, UNW_CACHE_PER_THREAD);
+    // What libunwind sets up once, under pthread_once: a signal handler's event that came in the middle of it would
+    // wait for ever for the code that it interrupted. And it makes a pthread key, for which glibc allocates nothing
+    // only as long as it is one of the first 32: later a stack would be an allocation of the host's, which has a stack.
     void* frames[1];
     static_cast<void>(unw_backtrace(frames, 1));
-    is_ready_.store(true, std::memory_order_release);
 }
 
-uint32_t Unwinder::capture(void** frames, uint32_t capacity) noexcept
+uint32_t Unwinder::capture(void** frames, uint32_t capacity) const noexcept
 {
-    make_ready();
     if (!code_was_unmapped_) {
         const int count = unw_backtrace(frames, static_cast<int>(capacity));
         return count > 0 ? static_cast<uint32_t>(count) : 0;
@@ -58,7 +47,7 @@ uint32_t Unwinder::capture(void** frames, uint32_t capacity) noexcept
 void Unwinder::forget_code() noexcept
 {
     code_was_unmapped_ = true;
-    if (is_ready_.load(std::memory_order_acquire)) unw_flush_cache(unw_local_addr_space, 0, 0);
+    unw_flush_cache(unw_local_addr_space, 0, 0);
 }
 
 int Unwinder::iterate_modules(Callback callback, void* data) noexcept

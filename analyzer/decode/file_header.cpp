@@ -39,9 +39,9 @@ namespace {
     if (has_first && is_frame(first, format::FrameKind::slot))
         throw UserError(file.path(), kFileHeaderOffset,
                         "the trace has no sound file header; it can't be read, trace the program again");
-    if (has_first && first.magic == 0)
+    if (has_first && (first.magic == 0 || first.magic == format::kPaddingMagic))
         throw UserError(file.path(), 0,
-                        "the file begins with zero bytes: the process ended before it had begun its trace; trace the "
+                        "there is nothing in the file yet: the process ended before it had begun its trace; trace the "
                         "program again");
     if (has_first && first.magic == format::kZstdMagic)
         throw UserError(file.path(), 0,

@@ -113,6 +113,11 @@ class BadInput(LeakTest):
         path.chmod(0)
         self.assert_refused(path, r"(?i)permission")
 
+    def test_a_file_of_a_process_that_had_not_begun_its_trace(self):
+        padding = struct.pack("<II", 0x184D2A5C, 4096 - 8) + bytes(4096 - 8)
+        for begun in (bytes(4096), padding, 64 * padding):
+            self.assert_refused(self.write(begun), r"offset 0", r"nothing in the file yet")
+
     def test_an_empty_file(self):
         self.assert_refused(self.write(b""), r"offset 0", r"(?i)empty")
 
@@ -121,7 +126,7 @@ class BadInput(LeakTest):
                            ("zeros", bytes(300000)), ("zstd", subprocess.run(
                                ["zstd", "-c"], input=b"abc" * 100000, capture_output=True).stdout), ("byte", b"x")):
             with self.subTest(name=name):
-                self.assert_refused(self.write(data, name), r"offset \d+", r"(?i)not a .*trace|no .*trace|zero bytes")
+                self.assert_refused(self.write(data, name), r"offset \d+", r"(?i)not a .*trace|no .*trace|nothing in the file yet")
 
     def version_major(self):
         return struct.unpack_from("<H", self.good, 64 + 16)[0]

@@ -1,6 +1,8 @@
 // RLIMIT_FSIZE: the limit is the host's own affair. It allocates a lot under a limit of LIMIT bytes, then writes a file
 // of its own up to it and checks that the kernel tells it so in the usual way.
+//   file_limit LIMIT late    sets the limit when its trace is much larger, and goes on
 #include "host.hpp"
+#include "leak.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -31,6 +33,17 @@ int main(int argc, char** argv)
     action.sa_handler = on_limit;
     if (strcmp(argv[2], "handler") == 0) HOST_CHECK(sigaction(SIGXFSZ, &action, nullptr) == 0);
     const rlimit limits = {limit, limit};
+    if (strcmp(argv[2], "late") == 0) {
+        for (int i = 0; i < 3'000'000; ++i) free(churn());
+        HOST_CHECK(setrlimit(RLIMIT_FSIZE, &limits) == 0);
+        char text[1000];
+        memset(text, 'x', sizeof text - 1);
+        text[sizeof text - 1] = 0;
+        // More than a slot of the journal has room for.
+        for (int i = 0; i < 600; ++i) leak_mark(text);
+        leak_under_limit();
+        return 0;
+    }
     HOST_CHECK(setrlimit(RLIMIT_FSIZE, &limits) == 0);
     for (int i = 0; i < 200000; ++i) free(churn());
     leak_under_limit();

@@ -79,6 +79,17 @@ class Limits(LeakTest):
         self.assertEqual(run.status, -25)
         self.assertIn(b"signals before: 0\n", run.stdout)
 
+    def test_a_limit_that_comes_when_slots_above_it_are_used_again(self):
+        for writer in ("thread", "inline"):
+            with self.subTest(writer=writer):
+                run = self.run_traced([self.host("file_limit"), "65536", "late"],
+                                      env={"LEAK_RING": "8M", "LEAK_WRITER": writer, "LEAK_ZSTD_LEVEL": "0"})
+                self.assertEqual(run.status, 0)
+                self.assertGreater(self.only_trace(run).stat().st_size, 1 << 20)
+                report = self.report_of(run)
+                self.assert_sound(report)
+                self.assert_left(report, "leak_under_limit", 1, 34)
+
     def test_what_does_not_fit_is_counted(self):
         run = self.check(300000, "handler")
         report = self.report_of(run)

@@ -68,6 +68,14 @@ class Unwinding(LeakTest):
         self.assertGreaterEqual(report.summary["truncated_blocks"], 1000)
         self.assertEqual(report.left("main")[1] % 1000, 77)
 
+    def test_the_first_stack_for_libunwind_behind_many_pthread_keys(self):
+        """Glibc would allocate for a key of libunwind's that is not among the first 32."""
+        run = self.run_both([self.host("no_cfi_host"), "40"])
+        report = self.report_of(run)
+        self.assert_left(report, "inside", 1001, 10010, "malloc")
+        self.assertEqual(report.trace["gap_events"], 0)
+        self.assertLessEqual(report.summary["allocations"], 1001 + 1 + 4)  # of thread and standard output
+
     def test_frame_information_that_only_the_file_has(self):
         """Code with .debug_frame alone, in the program itself and in a library."""
         for name in "debug_frame_host", "debug_frame_shared_host":
