@@ -4,7 +4,8 @@
 // the host's allocator, and nothing waits for it. In a process of one thread glibc's malloc takes no locks; there the
 // allocator is asked on that thread, when it comes by. Without a writer thread (LEAK_WRITER=inline) host threads do all
 // of it. What makes the kernel go through all page tables is asked on the sampler's thread, up to a tenth of a second
-// before the sample. What asking costs is measured, and asked again so late that it stays below a hundredth of the time.
+// before the sample. What asking costs is measured, and asked again so late that it stays below a hundredth of the
+// time.
 #pragma once
 
 #include "format/layout.hpp"
@@ -66,7 +67,7 @@ private:
         uint64_t swap_bytes;
         uint64_t anonymous_bytes;
     };
-    Rollup rollup_{}; // for the next sample
+    Rollup rollup_{};        // for the next sample
     uint64_t rollup_ns_ = 0; // when it was asked for; 0: there is none
     uint64_t next_rollup_ns_ = 0;
     uint64_t next_allocator_ns_ = 0;
