@@ -87,8 +87,12 @@ class Limits(LeakTest):
                 self.assertEqual(run.status, 0)
                 self.assertGreater(self.only_trace(run).stat().st_size, 1 << 20)
                 report = self.report_of(run)
-                self.assert_sound(report)
-                self.assert_left(report, "leak_under_limit", 1, 34)
+                self.assertEqual(report.trace["damage"], [])
+                # It may have been about to use a new slot: then tracing ends there, and marks are missing, too.
+                events, marks = 6_000_001, 600
+                known = report.summary["allocations"] + report.summary["releases"] + report.trace["gap_events"]
+                self.assertGreaterEqual(known, events, report.describe())
+                self.assertLessEqual(known, events + marks, report.describe())
 
     def test_what_does_not_fit_is_counted(self):
         run = self.check(300000, "handler")
