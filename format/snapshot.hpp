@@ -59,7 +59,7 @@ enum class SnapshotFigure : uint32_t {
     reason,                    // SnapshotReason
     pause_ns,                  // that the thread which forked was held up
     scan_ns,                   // of the copy, from the fork to the end
-    scanned_bytes,             // of areas whose words were looked at
+    scanned_bytes,             // of areas whose words were looked at, or known to be free
     skipped_bytes,             // of areas that could not be read
     threads,                   // of the host
     threads_without_stack,     // of them, whose stack pointer is not known: their stacks are roots as a whole

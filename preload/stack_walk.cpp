@@ -74,7 +74,8 @@ inline uint32_t StackWalk::remember(const Path& path, uint32_t kept) noexcept
         frames_to_[path.places[i]] = static_cast<uint16_t>(kept + i + 1);
     }
     id_bits_ = path.id_bits;
-    return kept + (is_outdated_ ? 0 : static_cast<uint32_t>(std::countr_one(same)));
+    // A stack whose frames can be met is not outdated.
+    return kept + static_cast<uint32_t>(std::countr_one(same));
 }
 
 inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept

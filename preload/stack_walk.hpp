@@ -178,7 +178,7 @@ private:
     void note_path() noexcept;
     [[nodiscard]] PathPair& paths_from(uint64_t slot, uint64_t pc) noexcept
     {
-        return paths_[(place_of(slot) ^ pc * 0x9e3779b97f4a7c15u >> 57) % kPlaces];
+        return paths_[(place_of(slot) ^ pc * 0x9e3779b97f4a7c15u >> 57) % kPathPairs];
     }
     // Puts what was walked inside the first `kept` frames of the stack before.
     void adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept;
@@ -221,7 +221,7 @@ private:
 
     static constexpr uint32_t kMostFrames = 3 * format::kMaxStackDepth;
     static constexpr uint32_t kSlotPlaces = 512;
-    static constexpr uint32_t kPlaces = 128; // see paths_from()
+    static constexpr uint32_t kPathPairs = 128;
 
     StackRange readable_;
     uint64_t blocked_on_ = 0;
@@ -243,7 +243,7 @@ private:
     FrameRegister registers_[kMostFrames];
     Check checks_[2 * kMostFrames];
     uint16_t frames_to_[kSlotPlaces];                // see frames_to()
-    PathPair paths_[kPlaces];                        // see paths_from()
+    PathPair paths_[kPathPairs];                     // see paths_from()
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
     uint64_t walked_rbp_[2 * format::kMaxStackDepth];
 };
