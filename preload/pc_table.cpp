@@ -57,6 +57,8 @@ bool PcTable::grow() noexcept
     const uint64_t places = old == nullptr ? uint64_t{1} << kFirstPlacesLog2 : old->places * 2;
     auto* table = static_cast<Table*>(map_own(bytes_of(places)));
     if (table == nullptr) return false;
+    // All of it will be touched soon, here and there: a fault a page takes much longer.
+    os::advise(table, bytes_of(places), MADV_POPULATE_WRITE);
     table->places = places;
     table->shift = static_cast<uint64_t>(std::countl_zero(places)) + 1;
     filled_ = 0;

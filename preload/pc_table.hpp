@@ -68,7 +68,7 @@ private:
         Place at[];
     };
     static constexpr uint64_t kForgotten = 1;
-    static constexpr unsigned kFirstPlacesLog2 = 13;
+    static constexpr unsigned kFirstPlacesLog2 = 9;
 
     [[nodiscard]] static uint64_t bytes_of(uint64_t places) noexcept
     {

@@ -24,6 +24,9 @@ namespace {
 // Something that is dear to ask waits so many times as long as it took before it is asked again.
 constexpr uint64_t kRest = 200;
 
+// Of what was asked for the next sample.
+constexpr uint64_t kMostAgeNs = 100'000'000;
+
 [[nodiscard]] bool is_single_threaded() noexcept
 {
     return &__libc_single_threaded != nullptr && __libc_single_threaded != 0;
@@ -87,9 +90,9 @@ void Sampler::run() noexcept
     settle_own_thread();
     for (;;) {
         const bool is_due = g_tracer.settings.tick_ms != 0 && now_ns() >= next_ns_.load(std::memory_order_relaxed);
-        if (is_due) ask_limits_if_due();
-        if (is_due) ask_rollup_if_due();
+        if (is_due) prepare();
         os::allow_signal(SIGBUS); // or a fault in the slot kills the process
+        if (is_due) make_room();
         if (is_due) sample_on_thread();
         g_tracer.snapshots.work();
         os::block_signal(SIGBUS);
@@ -132,7 +135,7 @@ bool Sampler::is_due() const noexcept
 void Sampler::take_on_host() noexcept
 {
     wanted_.store(false, std::memory_order_relaxed);
-    if (!has_thread_.load(std::memory_order_relaxed)) ask_limits_if_due();
+    if (!has_thread_.load(std::memory_order_relaxed)) prepare();
     take(is_single_threaded());
     next_ns_.store(now_ns() + interval_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
@@ -147,10 +150,9 @@ void Sampler::take(bool ask_allocator, bool is_last) noexcept
 {
     if (!g_tracer.is_recording() || !lock_.try_lock()) return;
     if (has_room()) {
-        SampleRecord sample{};
+        if (is_last || now_ns() - usage_ns_ > kMostAgeNs) ask_usage();
+        SampleRecord sample = usage_;
         sample.stamp = g_tracer.now();
-        add_resident(sample);
-        add_faults(sample);
         add_rollup(sample, is_last);
         if (ask_allocator) add_allocator(sample);
         add_limits(sample);
@@ -199,11 +201,29 @@ void Sampler::append(SampleRecord& sample) noexcept
     std::atomic_ref(place.stamp).store(sample.stamp, std::memory_order_release);
 }
 
-void Sampler::ask_rollup_if_due() noexcept
+void Sampler::prepare() noexcept
 {
     if (!g_tracer.is_recording() || !lock_.try_lock()) return;
+    constexpr uint32_t kSeldom = 64;
+    if (rounds_++ % kSeldom == 0) limits_ = ask_memory_limits();
     read_rollup_if_due();
+    ask_usage();
     lock_.unlock();
+}
+
+void Sampler::make_room() noexcept
+{
+    if (!g_tracer.is_recording() || !lock_.try_lock()) return;
+    static_cast<void>(has_room());
+    lock_.unlock();
+}
+
+void Sampler::ask_usage() noexcept
+{
+    usage_ = {};
+    add_resident(usage_);
+    add_faults(usage_);
+    usage_ns_ = now_ns();
 }
 
 // The kernel goes through all page tables for it.
@@ -222,7 +242,6 @@ void Sampler::read_rollup_if_due() noexcept
 // the process nobody is to wait for it.
 void Sampler::add_rollup(SampleRecord& sample, bool is_last) noexcept
 {
-    constexpr uint64_t kMostAgeNs = 100'000'000;
     if (now_ns() - rollup_ns_ > kMostAgeNs) {
         rollup_ns_ = 0;
         if (!is_last) read_rollup_if_due();
@@ -247,14 +266,6 @@ void Sampler::add_allocator(SampleRecord& sample) noexcept
     sample.top_bytes = figures.keepcost;
     sample.known |= format::kSampleAllocator;
     next_allocator_ns_ = now_ns() + (cpu_ns() - begin) * kRest;
-}
-
-void Sampler::ask_limits_if_due() noexcept
-{
-    constexpr uint32_t kSeldom = 64;
-    if (!lock_.try_lock()) return;
-    if (rounds_++ % kSeldom == 0) limits_ = ask_memory_limits();
-    lock_.unlock();
 }
 
 void Sampler::add_limits(SampleRecord& sample) const noexcept
@@ -289,7 +300,7 @@ void Sampler::reset() noexcept
 {
     header_ = nullptr;
     count_ = 0;
-    rollup_ns_ = 0;
+    rollup_ns_ = usage_ns_ = 0;
     next_rollup_ns_ = next_allocator_ns_ = 0;
     limits_ = {};
     rounds_ = 0;

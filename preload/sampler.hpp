@@ -3,9 +3,9 @@
 // A thread of its own, started with the writer: what it asks may take long (a large address space) or wait for locks of
 // the host's allocator, and nothing waits for it. In a process of one thread glibc's malloc takes no locks; there the
 // allocator is asked on that thread, when it comes by. Without a writer thread (LEAK_WRITER=inline) host threads do all
-// of it. What makes the kernel go through all page tables is asked on the sampler's thread, up to a tenth of a second
-// before the sample. What asking costs is measured, and asked again so late that it stays below a hundredth of the
-// time.
+// of it. What the kernel says is asked on the sampler's thread, up to a tenth of a second before the sample, and that
+// thread has the slot made that it goes to. What is dear to ask costs a time that is measured, and is asked again so
+// late that it stays below a hundredth of the time.
 #pragma once
 
 #include "format/layout.hpp"
@@ -49,11 +49,12 @@ private:
     [[nodiscard]] bool has_room() noexcept;
     void append(format::SampleRecord& sample) noexcept;
     void join_pairs() noexcept;
-    void ask_rollup_if_due() noexcept;
+    void prepare() noexcept;
+    void make_room() noexcept;
+    void ask_usage() noexcept;
     void read_rollup_if_due() noexcept;
     void add_rollup(format::SampleRecord& sample, bool is_last) noexcept;
     void add_allocator(format::SampleRecord& sample) noexcept;
-    void ask_limits_if_due() noexcept;
     void add_limits(format::SampleRecord& sample) const noexcept;
     [[nodiscard]] bool allocator_is_glibc() noexcept;
     [[nodiscard]] format::SampleRecord* samples(uint32_t half) const noexcept;
@@ -67,8 +68,11 @@ private:
         uint64_t swap_bytes;
         uint64_t anonymous_bytes;
     };
-    Rollup rollup_{};        // for the next sample
-    uint64_t rollup_ns_ = 0; // when it was asked for; 0: there is none
+    // For the next sample, and when it was asked for; 0: there is none.
+    format::SampleRecord usage_{}; // what is resident, and faults
+    uint64_t usage_ns_ = 0;
+    Rollup rollup_{};
+    uint64_t rollup_ns_ = 0;
     uint64_t next_rollup_ns_ = 0;
     uint64_t next_allocator_ns_ = 0;
     AllocatorState allocator_ = AllocatorState::unknown;

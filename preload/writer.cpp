@@ -61,6 +61,8 @@ void Writer::run() noexcept
         descriptor_ = g_tracer.file.open_again();
         spare_processor_.begin();
     }
+    os::allow_signal(SIGBUS);
+    static_cast<void>(work_on()); // somebody may be waiting already
     g_tracer.sampler.start();
     for (uint32_t naps = 0;;) {
         os::allow_signal(SIGBUS); // or a fault in a slot kills the process
