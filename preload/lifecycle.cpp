@@ -195,7 +195,7 @@ void Tracer::settle_as_child() noexcept
     snapshots.reset();
     forget_own_threads();
     pcs.reset();
-    closing_.store(0, std::memory_order_relaxed);
+    code_state_.store(code_epoch(), std::memory_order_relaxed);
     if (!settings.children)
         enter_state(State::off);
     else
@@ -219,7 +219,7 @@ void Tracer::after_dlclose() noexcept
         const Locked locked(state_lock);
         forget_unloaded();
     }
-    closing_.fetch_sub(1, std::memory_order_seq_cst);
+    code_state_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
 void Tracer::forget_unloaded() noexcept
@@ -232,7 +232,7 @@ void Tracer::forget_unloaded() noexcept
     });
     if (!unloaded) return;
     unwinder.forget_code();
-    code_epoch_.fetch_add(1, std::memory_order_release);
+    code_state_.fetch_add(kCodeEpoch, std::memory_order_release);
 }
 
 void Tracer::on_thread_created() noexcept

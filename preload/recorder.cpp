@@ -77,8 +77,7 @@ void take(Stream& stream, const HostFrames& frames) noexcept
 // Whether our own walk alone takes stacks now. While a dlclose() is under way what is known of code may be wrong.
 [[nodiscard]] inline bool can_walk(const Stream& stream) noexcept
 {
-    return stream.code_epoch == g_tracer.code_epoch() && g_tracer.settings.unwind == UnwindMode::automatic &&
-           !g_tracer.is_closing();
+    return stream.walk_epoch == g_tracer.code_state();
 }
 
 // Walks, and learns what the walk asks for. False: the stack is for libunwind.
@@ -118,6 +117,7 @@ void take_stack(Stream& stream, HookFrame hook, uint64_t stamp) noexcept
     if (const uint64_t epoch = g_tracer.code_epoch(); stream.code_epoch != epoch) {
         stream.walk.distrust();
         stream.code_epoch = epoch;
+        stream.walk_epoch = mode == UnwindMode::automatic ? epoch : 0;
     }
     if (mode == UnwindMode::frame_pointers) return take(stream, follow_frame_pointers(stream, hook));
     if (g_tracer.is_closing())

@@ -107,7 +107,7 @@ inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) n
     if (way == 1 && (pair.count == 1 || second.difference() != 0)) return false;
     pair.older = way ^ 1;
     const Path& path = pair.paths[way];
-    const uint32_t kept = frames_to(path.met.slot);
+    const uint32_t kept = frames_to_[path.met_place];
     if (kept - 1 >= count_ || memo_[kept - 1].slot != path.met.slot || memo_[kept - 1].pc != path.met.pc) return false;
     if (leads_out(kept - 1) || !may_meet(kept, kPathFrames, depth) || first_changed(kept - 1) != kUnchanged)
         return false;
@@ -128,6 +128,7 @@ void StackWalk::note_path() noexcept
     const uint64_t other_top = is_known ? pair.paths[way ^ 1].met.slot : 0;
     Path& path = pair.paths[way];
     path.met = met;
+    path.met_place = static_cast<uint16_t>(place_of(met.slot));
     std::memcpy(path.frames, memo_ + first, sizeof path.frames);
     std::memcpy(path.pc_ids, pc_ids_ + first, sizeof path.pc_ids);
     path.id_bits = path.pc_ids[0] | path.pc_ids[1] | path.pc_ids[2] | path.pc_ids[3];

@@ -127,6 +127,7 @@ private:
         Frame frames[kPathFrames];
         uint32_t pc_ids[kPathFrames];
         uint16_t places[kPathFrames]; // in frames_to_
+        uint16_t met_place;
         uint32_t id_bits;
         // Whether what is in its places differs from what was. All can be read from the innermost frame up to `met`.
         [[nodiscard]] uint64_t difference() const noexcept

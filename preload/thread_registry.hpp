@@ -27,6 +27,7 @@ struct Stream {
     uint64_t next_sequence = 0;
     PrivateStack stack;
     uint64_t code_epoch = 0; // of the stack walk's pc ids
+    uint64_t walk_epoch = 0; // the same, if the walk alone takes stacks
     StackWalk walk;
     void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
 

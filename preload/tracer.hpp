@@ -81,7 +81,7 @@ public:
     void after_failed_exec() noexcept;
     void before_fork() noexcept;
     void after_fork_in_child() noexcept;
-    void before_dlclose() noexcept { closing_.fetch_add(1, std::memory_order_seq_cst); }
+    void before_dlclose() noexcept { code_state_.fetch_add(1, std::memory_order_seq_cst); }
     void after_dlclose() noexcept;
     void on_thread_created() noexcept;
     // Has the end of the calling thread noticed. Libc may allocate here.
@@ -103,8 +103,11 @@ public:
     // The pc's id, given now if need be, and its rule. Id 0: it can't be given now. Takes the state lock.
     [[nodiscard]] PcInfo pc_info(uint64_t pc) noexcept;
     // A dlclose() is under way: what is known of code may be wrong.
-    [[nodiscard]] bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed) != 0; }
-    [[nodiscard]] uint64_t code_epoch() const noexcept { return code_epoch_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool is_closing() const noexcept { return code_state() % kCodeEpoch != 0; }
+    // Changes whenever code was unmapped; never 0.
+    [[nodiscard]] uint64_t code_epoch() const noexcept { return code_state() & ~(kCodeEpoch - 1); }
+    // The same, but while a dlclose() is under way something else.
+    [[nodiscard]] uint64_t code_state() const noexcept { return code_state_.load(std::memory_order_acquire); }
     // An empty raw buffer for a stream of the calling thread, waiting or compressing if there is none; nullptr: tracing
     // has failed, all buffers that the ring has room for are in the hands of threads, or must_drop(). A stream's first
     // buffer is a small one: nobody knows yet whether it will be filled.
@@ -116,7 +119,7 @@ public:
     [[nodiscard]] bool must_drop() noexcept;
     // What the thread that take_buffer() gave none has to say.
     [[nodiscard]] format::LossCause loss_without_buffer() const noexcept;
-    // Adds raw buffers when threads miss some. The writer, between other work.
+    // Adds raw buffers before threads miss some. The writer, between other work.
     void add_wanted_buffers() noexcept;
     // In a child that a signal handler has made in the middle of a hook, until that hook is left: what it still does is
     // for nothing, and must not wait for anybody. (At the very end of a process no handler of ours hears of a fork.)
@@ -226,13 +229,13 @@ private:
     static Control no_control_; // what control_ points to before there is a page: not recording
     Control* control_ = &no_control_;
     std::atomic<State> state_{State::fresh};
-    std::atomic<uint32_t> closing_{0};    // dlclose() calls under way
-    std::atomic<uint64_t> code_epoch_{1}; // changes whenever code was unmapped
+    static constexpr uint64_t kCodeEpoch = 1 << 16;
+    std::atomic<uint64_t> code_state_{kCodeEpoch}; // the epoch, and below it how many dlclose() are under way
     uint32_t pid_ = 0;
     Lock begin_lock_;
     std::atomic<uint32_t> toggles_{0};             // signals to switch recording over that were not carried out yet
     Lock pool_growth_lock_;                        // adds raw buffers: one slot at a time
-    std::atomic<bool> buffers_wanted_{false};      // by threads that don't wait for them
+    std::atomic<bool> buffers_wanted_{false};      // soon: nobody waits for them yet
     std::atomic<uint32_t> passed_on_{0};           // buffers after their first event
     std::atomic<bool> lacks_address_space_{false}; // for more buffers
     Lock growth_lock_;                             // extends the file where there is no writer
