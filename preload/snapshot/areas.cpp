@@ -62,6 +62,8 @@ void skip_field(std::string_view& text) noexcept
 
 bool Areas::read(const Mailbox& mailbox) noexcept
 {
+    own_.reserve(size_t{1} << 16); // so that the list is complete when it is made
+    collect_own_memory();          // other threads of ours, if the memory is theirs, may give some back meanwhile
     if (!read_mappings()) return false;
     for (const Mapping& mapping : mappings_)
         if (mapping.kind != AreaPiece::kNoArea)
@@ -78,7 +80,9 @@ bool Areas::read(const Mailbox& mailbox) noexcept
         piece.kind = stack.kind;
         piece.owner = stack.owner;
     });
-    collect_own_memory(); // last: what has grown above belongs to it
+    collect_own_memory(); // again, last: what has grown above belongs to it
+    overlays_ = std::move(own_);
+    sort_overlays();
     lay_over([](AreaPiece& piece, const AreaPiece&) { piece.kind = AreaPiece::kNoArea; });
     find_heap();
     add_roots();
@@ -87,7 +91,7 @@ bool Areas::read(const Mailbox& mailbox) noexcept
     for (const AreaPiece& piece : pieces_)
         if (!piece.is(AreaKind::read_only) || piece.owner != format::kNoModule) kept.push_back(piece);
     pieces_ = std::move(kept);
-    return !pieces_.out_of_memory() && !overlays_.out_of_memory();
+    return !pieces_.out_of_memory() && !overlays_.out_of_memory() && !own_.out_of_memory();
 }
 
 bool Areas::read_mappings() noexcept
@@ -227,15 +231,12 @@ void Areas::add_stack(const HostThread& thread, const Mapping& mapping, uint64_t
 // The bootstrap arena holds blocks that libc was given: these are the host's.
 void Areas::collect_own_memory() noexcept
 {
-    overlays_.clear();
-    overlays_.reserve(size_t{1} << 16); // so that the list is complete when it is made
-    const auto add = [this](uint64_t begin, uint64_t end) { overlays_.push_back({begin, page_end(end), 0, 0, 0, 0}); };
+    const auto add = [this](uint64_t begin, uint64_t end) { own_.push_back({begin, page_end(end), 0, 0, 0, 0}); };
     g_own_memory.for_each(add);
     const std::span<const char> arena = bootstrap_arena();
     const uint64_t arena_begin = address_of(arena.data()) & ~(kPageBytes - 1);
     add(address_of(__ehdr_start), arena_begin);
     add(page_end(arena_begin + arena.size()), address_of(_end));
-    sort_overlays();
 }
 
 // Where addresses are not random the program's .bss is joined with it.

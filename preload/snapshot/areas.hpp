@@ -68,6 +68,7 @@ private:
     MappedArray<Mapping> mappings_;
     MappedArray<AreaPiece> pieces_;
     MappedArray<AreaPiece> overlays_; // what pieces are in truth, where they overlap
+    MappedArray<AreaPiece> own_;      // our own memory
     format::AddressSpan heap_;
     uint32_t threads_without_stack_ = 0;
 };

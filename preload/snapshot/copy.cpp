@@ -59,6 +59,7 @@ private:
 
     void go_on_or_end() noexcept;
     [[nodiscard]] static Slot take_slot(void* copy) noexcept;
+    void ask_for_slot() noexcept;
     [[nodiscard]] Slot slot_from_parent() noexcept;
     void write(Encoder& encoder) noexcept;
     void write_threads(Encoder& encoder) noexcept;
@@ -95,6 +96,8 @@ private:
     bool compares_contents_;
     uint64_t scanned_bytes_ = 0;
     uint64_t skipped_bytes_ = 0;
+    uint32_t slots_asked_ = 0; // for
+    uint32_t slots_got_ = 0;
     bool has_slot_memory_ = true;
 };
 
@@ -102,6 +105,7 @@ Outcome Copy::run() noexcept
 {
     fd_ = order_.descriptor >= 0 ? order_.descriptor : g_tracer.file.open_again();
     if (fd_ < 0) return Outcome::no_room;
+    ask_for_slot(); // it is there when it is needed
     if (!areas_.read(mailbox_)) return Outcome::broken;
     const SlotGiver slots{&Copy::take_slot,
                           [](void*, const Slot& slot) noexcept { os::unmap(slot.at, format::kSlotBytes); }, this};
@@ -135,19 +139,25 @@ Slot Copy::take_slot(void* copy) noexcept
     return static_cast<Copy*>(copy)->slot_from_parent();
 }
 
+void Copy::ask_for_slot() noexcept
+{
+    if (slots_asked_ != slots_got_) return;
+    mailbox_.slots_wanted.store(++slots_asked_, std::memory_order_release);
+    mailbox_.news.fetch_add(1, std::memory_order_release);
+    wake(mailbox_.news);
+}
+
 Slot Copy::slot_from_parent() noexcept
 {
     constexpr long kMilliseconds = 50;
-    const uint32_t wanted = mailbox_.slots_wanted.load(std::memory_order_relaxed) + 1;
-    mailbox_.slots_wanted.store(wanted, std::memory_order_release);
-    mailbox_.news.fetch_add(1, std::memory_order_release);
-    wake(mailbox_.news);
+    ask_for_slot();
     for (;;) {
         const uint32_t given = mailbox_.slots_given.load(std::memory_order_acquire);
-        if (given == wanted) break;
+        if (given == slots_asked_) break;
         os::shared_futex_wait(reinterpret_cast<uint32_t*>(&mailbox_.slots_given), given, kMilliseconds);
         go_on_or_end();
     }
+    slots_got_ = slots_asked_;
     Slot slot;
     slot.index = mailbox_.slot;
     if (slot.index == Mailbox::kNoSlot) return {};
@@ -349,7 +359,8 @@ void Copy::write_figures(Encoder& encoder) noexcept
 }
 
 // It must neither keep the host's descriptors open, nor stand in the host's way when processors or memory are short,
-// nor leave a core file of its own.
+// nor leave a core file of its own. (The kernel ends all who share memory when that is short, and takes what it is told
+// about one for all.)
 void settle(const CopyOrder& order) noexcept
 {
     if (order.descriptor < 0) os::call(SYS_close_range, 0, ~0u, 0);
@@ -358,6 +369,7 @@ void settle(const CopyOrder& order) noexcept
     os::call(SYS_prlimit64, 0, RLIMIT_CORE, os::word(&no_core), 0);
     const sched_param no_priority{};
     os::call(SYS_sched_setscheduler, 0, SCHED_BATCH, os::word(&no_priority));
+    if (order.shares_memory) return;
     if (const int fd = os::open("/proc/self/oom_score_adj", O_WRONLY); fd >= 0) {
         os::write(fd, "1000", 4);
         os::close(fd);

@@ -1,9 +1,12 @@
 // The copy of the process that writes a snapshot: made by clone() with memory of its own, it reads that memory as it
 // was at the moment, and writes it into slots that it is given.
 //
+// Where the host's only thread waits for it nothing of the host's can change meanwhile, and the memory is the host's
+// own: no page tables need to be copied. Then it is a process only to have descriptors, signals and faults of its own.
+//
 // It has one thread, on a stack of ours, and all signals blocked; it takes no lock, calls no libc but memcpy and its
-// like, and touches nothing that it shares with the host but the mailbox and the slots. When the host is gone, so is
-// it.
+// like, and writes to nothing that it shares with the host but the mailbox, the slots and the list of our own memory.
+// When the host is gone, so is it.
 #pragma once
 
 #include "format/snapshot.hpp"
@@ -26,6 +29,7 @@ struct CopyOrder {
     uint32_t most_slots;
     format::SnapshotReason reason;
     int descriptor; // of the trace, where the table of descriptors is our own; else -1
+    bool shares_memory;
     // Of the thread that makes the copy, if it is the host's; tid 0 if not.
     uint32_t tid;
     uint64_t stack_pointer;

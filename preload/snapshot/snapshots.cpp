@@ -132,12 +132,17 @@ bool Snapshots::take_on_host(uint64_t stack_pointer) noexcept
     bool is_served = true;
     auto work = [this, &is_served] {
         if (!begin()) return;
-        is_served = order_.reason != SnapshotReason::mark || !g_tracer.writer.ensure_running() ||
-                    !g_tracer.sampler.has_thread();
+        is_served = waits_here() || !g_tracer.writer.ensure_running() || !g_tracer.sampler.has_thread();
         if (is_served) serve();
     };
     on_private_stack(own_stack_, work);
     return is_served;
+}
+
+// Whether the thread that makes the copy is the host's and serves it until it is done, come what may.
+bool Snapshots::waits_here() const noexcept
+{
+    return order_.tid != 0 && order_.reason != SnapshotReason::mark;
 }
 
 // waits: for one that is under way, to end. False: there is one.
@@ -243,6 +248,7 @@ bool Snapshots::begin() noexcept
     order_.last_contents = &last_contents_;
     order_.contents = &contents_;
     look_at_host_threads(box, order_.tid, order_.stack_pointer);
+    order_.shares_memory = waits_here() && box.thread_count == 1;
     const long made = make_copy();
     if (made <= 0) {
         finish(Failure::no_memory);
@@ -258,14 +264,14 @@ bool Snapshots::begin() noexcept
 long Snapshots::make_copy() noexcept
 {
     // No signal at its end, and none who traces the host is told.
-    constexpr unsigned long kFlags = CLONE_UNTRACED;
+    const unsigned long flags = CLONE_UNTRACED | (order_.shares_memory ? CLONE_VM : 0);
     g_order = &order_;
     const os::SignalsBlocked no_handlers;
     if (g_tracer.is_adrift()) return -ECHILD; // a handler has forked, and we are in the child
     order_.stamp = g_tracer.now();
     g_tracer.clock.beat();
     order_.begin_ns = now_ns();
-    const long made = leak_clone(kFlags, copy_stack_.top(), nullptr, [] { live_as_copy(*g_order); });
+    const long made = leak_clone(flags, copy_stack_.top(), nullptr, [] { live_as_copy(*g_order); });
     mailbox_->pause_ns = now_ns() - order_.begin_ns;
     return made;
 }

@@ -3,7 +3,8 @@
 //
 // One at a time. The copy is made by clone() without a signal at its end, so that the host's wait() does not see it,
 // on the thread at which the moment occurs, with all signals blocked; that thread is held up for the clone() alone,
-// unless it is about to end the process: then it serves the copy and waits for it. Else the sampler's thread serves.
+// unless it is about to end the process: then it serves the copy and waits for it, and if it is the only one the copy
+// shares its memory. Else the sampler's thread serves.
 #pragma once
 
 #include "format/snapshot.hpp"
@@ -48,6 +49,7 @@ private:
 
     [[nodiscard]] static bool is_possible() noexcept;
     [[nodiscard]] bool enter(bool waits) noexcept;
+    [[nodiscard]] bool waits_here() const noexcept;
     [[nodiscard]] bool take_on_host(uint64_t stack_pointer) noexcept;
     void leave() noexcept;
     void hand_over() noexcept;
