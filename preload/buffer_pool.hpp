@@ -50,8 +50,7 @@ public:
     [[nodiscard]] uint32_t full_count() const noexcept { return full_count_.load(std::memory_order_relaxed); }
 
     // Whether take_free() would find one at this moment; without the lock.
-    [[nodiscard]] bool has_free() const noexcept { return free_count() != 0; }
-    [[nodiscard]] uint32_t free_count() const noexcept { return free_count_.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool has_free() const noexcept { return free_count_.load(std::memory_order_relaxed) != 0; }
     // Full ones, those included that are being compressed.
     [[nodiscard]] uint32_t waiting_count() const noexcept { return waiting_count_.load(std::memory_order_acquire); }
     [[nodiscard]] uint32_t just_taken_count() const noexcept
@@ -63,7 +62,7 @@ public:
     {
         constexpr uint32_t kMostLeft = 16;
         const uint32_t left = count() / 8 < kMostLeft ? count() / 8 : kMostLeft;
-        return free_count() + waiting_count() < left;
+        return free_count_.load(std::memory_order_relaxed) + waiting_count() < left;
     }
     // i < count().
     [[nodiscard]] const RawBuffer& at(uint32_t i) const noexcept { return buffers_[i]; }

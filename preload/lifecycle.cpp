@@ -219,7 +219,8 @@ void Tracer::after_dlclose() noexcept
         const Locked locked(state_lock);
         forget_unloaded();
     }
-    code_state_.fetch_sub(1, std::memory_order_seq_cst);
+    // Of a child that was forked in a destructor that dlclose() runs, none counts.
+    if (is_closing()) code_state_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
 void Tracer::forget_unloaded() noexcept

@@ -101,6 +101,13 @@ void* bootstrap_realloc(void* old, size_t bytes)
     return next == nullptr || in_cxx_runtime(next);
 }
 
+// Ends the thread's error of the dl functions by a call that succeeds. dlerror() would have the message translated, and
+// for that take a lock of libc's that the host may hold: bindtextdomain() allocates under it.
+void forget_dl_error() noexcept
+{
+    static_cast<void>(dlsym(RTLD_DEFAULT, "malloc"));
+}
+
 void find_new_modes() noexcept
 {
     // Where the program has its own operator new or delete, other forms lead to them.
@@ -135,7 +142,7 @@ const RealFunctions& resolve_real() noexcept
     LEAK_HOOKED_FUNCTIONS(LEAK_RESOLVE)
 #undef LEAK_RESOLVE
     find_new_modes();
-    dlerror(); // whatever was not found is not the host's concern
+    forget_dl_error(); // whatever was not found is not the host's concern
     // Before an allocator runs: some (gperftools) walk stacks by libunwind inside malloc, with its locks held.
     g_tracer.unwinder.init();
     g_real_is_resolved.store(true, std::memory_order_release);
@@ -156,7 +163,7 @@ void* find_real(const char* name) noexcept
             if (auto* const close = real().dlclose; close != nullptr) close(library);
         }
     }
-    dlerror();
+    forget_dl_error();
     --t_local.in_tracer;
     return found;
 }

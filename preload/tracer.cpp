@@ -250,10 +250,9 @@ RawBuffer* Tracer::take_buffer(uint32_t level, bool is_first) noexcept
         if (is_adrift()) return nullptr;
         const uint32_t seen = pool.free_events();
         if (RawBuffer* buffer = take_free_buffer(is_first, may_grow)) {
-            // Before threads miss them: until the writer runs, and has made the file longer, they fill what is left. Of
-            // a thread with its first event nobody knows whether it will fill any.
-            constexpr uint32_t kFew = 2;
-            if (pool.free_count() <= kFew && (!is_first || settings.drops_overflow)) want_buffers();
+            // Before threads miss them: until the writer runs, and has made the file longer, this one is filled. Of a
+            // thread with its first event nobody knows whether it will fill any.
+            if (!pool.has_free() && (!is_first || settings.drops_overflow)) want_buffers();
             return buffer;
         }
         if (state() == State::failed || must_drop()) return nullptr;

@@ -83,6 +83,7 @@ private:
     FreeChunks<Peek> free_chunks_{Peek()};
     TouchedPages touched_;
     MappedArray<uint64_t> buffer_;
+    MappedArray<format::AddressSpan> roots_; // looked at once: a handler of the host's may register some
     MappedArray<ThreadRegisters> registers_; // of the host's other threads
     uint64_t known_registers_ = 0;
     size_t late_threads_ = 0; // that were asked to stop, and have not yet
@@ -105,7 +106,7 @@ Outcome Copy::run() noexcept
 {
     fd_ = order_.descriptor >= 0 ? order_.descriptor : g_tracer.file.open_again();
     if (fd_ < 0) return Outcome::no_room;
-    ask_for_slot(); // it is there when it is needed
+    if (order_.most_slots != 0) ask_for_slot(); // it is there when it is needed
     if (!areas_.read(mailbox_)) return Outcome::broken;
     const SlotGiver slots{&Copy::take_slot,
                           [](void*, const Slot& slot) noexcept { os::unmap(slot.at, format::kSlotBytes); }, this};
@@ -119,7 +120,7 @@ Outcome Copy::run() noexcept
     write(encoder);
     encoder.flush();
     if (!writer.is_sound()) return has_slot_memory_ ? Outcome::no_room : Outcome::no_memory;
-    if (registers_.out_of_memory() || resident_.out_of_memory() || unwritten_.out_of_memory())
+    if (roots_.out_of_memory() || registers_.out_of_memory() || resident_.out_of_memory() || unwritten_.out_of_memory())
         return Outcome::no_memory;
     mailbox_.bytes = encoder.bytes();
     mailbox_.parts = writer.parts();
@@ -175,10 +176,9 @@ void Copy::write(Encoder& encoder) noexcept
         encoder.put_area({piece.begin, piece.end - piece.begin, static_cast<AreaKind>(piece.kind), piece.owner}, end);
         end = piece.end;
     }
-    uint64_t roots = 0;
-    g_tracer.roots.for_each([&roots](uint64_t, uint64_t) { ++roots; });
-    encoder.put(roots);
-    g_tracer.roots.for_each([&encoder](uint64_t from, uint64_t to) { encoder.put_all(from, to - from); });
+    g_tracer.roots.for_each([this](uint64_t from, uint64_t to) { roots_.push_back({from, to}); });
+    encoder.put(roots_.size());
+    for (const auto& [from, to] : roots_) encoder.put_all(from, to - from);
     write_threads(encoder);
     for (const AreaPiece& piece : pieces) {
         encoder.begin_words({piece.begin, piece.end - piece.begin, static_cast<AreaKind>(piece.kind), piece.owner});
@@ -237,7 +237,7 @@ bool Copy::stood_still() const noexcept
 {
     for (uint32_t i = 0; i < mailbox_.thread_count; ++i)
         if (!mailbox_.threads[i].is_copier && mailbox_.threads[i].stack_pointer == 0) return false;
-    return mailbox_.thread_count != 0 && mailbox_.thread_count != Mailbox::kMostThreads;
+    return mailbox_.thread_count != 0 && mailbox_.has_all_threads;
 }
 
 void Copy::write_words(Encoder& encoder, const AreaPiece& piece) noexcept

@@ -83,7 +83,11 @@ void look_at(HostThread& thread) noexcept
 
 void enter(Mailbox& mailbox, uint32_t tid, uint32_t copier_tid, uint64_t copier_stack) noexcept
 {
-    if (is_own_thread(tid) || mailbox.thread_count == Mailbox::kMostThreads) return;
+    if (is_own_thread(tid)) return;
+    if (mailbox.thread_count == Mailbox::kMostThreads) {
+        mailbox.has_all_threads = false;
+        return;
+    }
     HostThread& thread = mailbox.threads[mailbox.thread_count];
     thread = {};
     thread.tid = tid;
@@ -101,10 +105,12 @@ void enter(Mailbox& mailbox, uint32_t tid, uint32_t copier_tid, uint64_t copier_
 void look_at_host_threads(Mailbox& mailbox, uint32_t copier_tid, uint64_t copier_stack) noexcept
 {
     mailbox.thread_count = 0;
+    mailbox.has_all_threads = true;
     const int fd = os::open("/proc/self/task", O_RDONLY | O_DIRECTORY);
     alignas(8) char entries[4096];
     for (;;) {
-        const long bytes = fd < 0 ? 0 : os::call(SYS_getdents64, fd, os::word(&entries[0]), sizeof entries);
+        const long bytes = fd < 0 ? fd : os::call(SYS_getdents64, fd, os::word(&entries[0]), sizeof entries);
+        if (bytes < 0) mailbox.has_all_threads = false;
         if (bytes <= 0) break;
         for (long at = 0; at < bytes;) {
             const auto& entry = *reinterpret_cast<const DirectoryEntry*>(entries + at);

@@ -44,6 +44,7 @@ struct Mailbox {
     std::atomic<uint32_t> is_ready; // a futex: what follows is complete
     uint64_t pause_ns;
     uint32_t thread_count;
+    bool has_all_threads; // else some could not be listed
     HostThread threads[kMostThreads];
 };
 

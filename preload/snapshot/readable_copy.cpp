@@ -40,14 +40,14 @@ namespace leak::preload {
 
 namespace {
 
-void end_copy(int, siginfo_t* info, void* context) noexcept
+void end_copy(int signal, siginfo_t* info, void* context) noexcept
 {
     if (info->si_code <= 0) return; // somebody has sent it
     greg_t& at = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
     if (at == reinterpret_cast<greg_t>(leak_copy_may_fault))
         at = reinterpret_cast<greg_t>(leak_copy_is_over);
     else
-        os::end_process(); // not by the signal: a core dump may end the host, too, if it has the same memory
+        set_action(signal, {}); // ends the process, when the fault comes again
 }
 
 } // namespace

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 #include <sched.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 namespace leak::preload {
@@ -63,15 +64,36 @@ void answer(format::SnapshotFailure failure, uint32_t answered) noexcept
            std::memcmp(own, next, sizeof own) != 0;
 }
 
-// In memory or swapped out, all that it may have written. By /proc/self/status, where swap is.
-[[nodiscard]] uint64_t pages_of_process() noexcept
+// /proc/self/status, until it is read again; empty: it can't be read.
+[[nodiscard]] const char* status_of_process() noexcept
 {
     static constinit char text[4096]; // of whoever takes the snapshot
     const long bytes = os::read_file("/proc/self/status", text, sizeof text - 1);
-    if (bytes <= 0) return 0;
-    text[bytes] = 0;
+    text[bytes > 0 ? bytes : 0] = 0;
+    return text;
+}
+
+// In memory or swapped out, all that it may have written.
+[[nodiscard]] uint64_t pages_of_process() noexcept
+{
+    const char* const text = status_of_process();
     return (bytes_of(text, "\nVmRSS:") + bytes_of(text, "\nVmSwap:") + bytes_of(text, "\nHugetlbPages:")) /
            format::kSnapshotPageBytes;
+}
+
+// Before Linux 5.16 a copy that dies of a signal with a core dump, such as a seccomp filter's, takes along all who have
+// its memory. And where all that is mapped is locked (mlockall), what the copy maps would be, too.
+[[nodiscard]] bool memory_can_be_shared() noexcept
+{
+    utsname system{};
+    if (os::call(SYS_uname, os::word(&system)) != 0) return false;
+    const char* at = &system.release[0];
+    const uint64_t major = take_number(at);
+    if (*at == '.') ++at;
+    const uint64_t minor = take_number(at);
+    if (major < 5 || (major == 5 && minor < 16)) return false;
+    const char* const status = status_of_process();
+    return *status != 0 && bytes_of(status, "\nVmLck:") == 0;
 }
 
 // The most slots of a snapshot: there are two while one is written.
@@ -132,17 +154,17 @@ bool Snapshots::take_on_host(uint64_t stack_pointer) noexcept
     bool is_served = true;
     auto work = [this, &is_served] {
         if (!begin()) return;
-        is_served = waits_here() || !g_tracer.writer.ensure_running() || !g_tracer.sampler.has_thread();
+        is_served = order_.reason != SnapshotReason::mark || !g_tracer.writer.ensure_running() ||
+                    !g_tracer.sampler.has_thread();
         if (is_served) serve();
     };
     on_private_stack(own_stack_, work);
     return is_served;
 }
 
-// Whether the thread that makes the copy is the host's and serves it until it is done, come what may.
-bool Snapshots::waits_here() const noexcept
+bool Snapshots::is_last() const noexcept
 {
-    return order_.tid != 0 && order_.reason != SnapshotReason::mark;
+    return order_.reason == SnapshotReason::exit || order_.reason == SnapshotReason::fast_exit;
 }
 
 // waits: for one that is under way, to end. False: there is one.
@@ -216,8 +238,7 @@ bool Snapshots::prepare() noexcept
 {
     if (!copy_stack_.map()) return false;
     // Nothing comes after the last one that could be compared with it.
-    const bool is_last = order_.reason == SnapshotReason::exit || order_.reason == SnapshotReason::fast_exit;
-    if (is_last || !contents_.map(pages_of_process())) contents_.unmap();
+    if (is_last() || !contents_.map(pages_of_process())) contents_.unmap();
     if (mailbox_ == nullptr) mailbox_ = static_cast<Mailbox*>(map_shared_own(sizeof(Mailbox)));
     return mailbox_ != nullptr;
 }
@@ -248,8 +269,12 @@ bool Snapshots::begin() noexcept
     order_.last_contents = &last_contents_;
     order_.contents = &contents_;
     look_at_host_threads(box, order_.tid, order_.stack_pointer);
-    order_.shares_memory = waits_here() && box.thread_count == 1;
-    const long made = make_copy();
+    order_.shares_memory = is_last() && box.has_all_threads && box.thread_count == 1 && memory_can_be_shared();
+    long made = make_copy();
+    if (made < 0 && order_.shares_memory) { // a sandbox's rules; before Linux 6.0 a time namespace for children
+        order_.shares_memory = false;
+        made = make_copy();
+    }
     if (made <= 0) {
         finish(Failure::no_memory);
         return false;

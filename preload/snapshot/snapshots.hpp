@@ -49,7 +49,7 @@ private:
 
     [[nodiscard]] static bool is_possible() noexcept;
     [[nodiscard]] bool enter(bool waits) noexcept;
-    [[nodiscard]] bool waits_here() const noexcept;
+    [[nodiscard]] bool is_last() const noexcept; // the process is about to end, and the thread waits for the copy
     [[nodiscard]] bool take_on_host(uint64_t stack_pointer) noexcept;
     void leave() noexcept;
     void hand_over() noexcept;

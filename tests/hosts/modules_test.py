@@ -41,6 +41,10 @@ class Modules(LeakTest):
         self.assert_left(report, "churn", 0, 0)
         self.assertEqual(report.summary["unmatched_releases"], 0)
 
+    def test_a_library_that_allocates_first_under_a_lock_of_libc(self):
+        run = self.run_both([self.host("early_library_host")])
+        self.assertIn(b"early_library, no error", run.stdout)
+
     def test_a_cxx_plugin_in_a_c_program(self):
         run = self.run_both([self.host("c_host"), self.host("plugin_cxx.so")])
         self.assertEqual(run.stdout, b"50 caught\n")
