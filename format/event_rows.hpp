@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <emmintrin.h>
 #include <span>
@@ -104,59 +105,45 @@ public:
     // Whether there is a buffer and one more event with `push_count` pushed pc ids is sure to fit.
     [[nodiscard]] bool has_room(uint32_t push_count) const noexcept
     {
-        // Where all is zero, because somebody has cut the file, the difference is a very large number.
-        constexpr uint32_t kHeader = sizeof(RawBufferHeader);
-        return rows_end(buffer_->written) - kHeader + push_count * uint32_t{sizeof(uint32_t)} <
-               std::atomic_ref(const_cast<uint32_t&>(starts_end_)).load(std::memory_order_relaxed);
+        return is_before_end(buffer_->written, push_count);
     }
 
     // Needs has_room(event.stack.push_count). Stamps of a stream never fall: an earlier one is raised to the last.
     // The pushed pc ids must be readable up to a multiple of kIdsAtOnce of them.
     void append(const EventFields& event) noexcept
     {
-        if (has_stack(event.kind))
-            append_fields<true, true>(event);
-        else if (has_size(event.kind))
-            append_fields<false, true>(event);
-        else
-            append_fields<false, false>(event);
+        const uint64_t delta = event.stamp < previous_stamp_ ? 0 : event.stamp - previous_stamp_;
+        const bool is_done = has_stack(event.kind)  ? append_narrow<true, true>(event, delta)
+                             : has_size(event.kind) ? append_narrow<false, true>(event, delta)
+                                                    : append_narrow<false, false>(event, delta);
+        if (!is_done) append_wide(event, delta);
     }
-    // The same, for a caller who knows which fields the kind has.
+    // The same for a caller who knows which fields the kind has, with the stamp `delta` after the last one instead of
+    // the event's own. False: nothing was done, because there is no room (has_room()), or the event needs a wide row.
     template <bool kHasStack, bool kHasSize>
-    [[gnu::always_inline]] void append_fields(const EventFields& event) noexcept
+    [[nodiscard, gnu::always_inline]] bool append_narrow(const EventFields& event, uint64_t delta) noexcept
     {
-        const uint64_t written = buffer_->written;
-        std::byte* const start = reinterpret_cast<std::byte*>(buffer_) + rows_end(written);
-        const uint64_t stamp = event.stamp < previous_stamp_ ? previous_stamp_ : event.stamp;
-        const uint64_t delta = stamp - previous_stamp_;
-        previous_stamp_ = stamp;
-        uint64_t op = static_cast<uint8_t>(event.kind);
-        // What a narrow row has no room for.
-        uint64_t rest = delta >> kRowStampBits | event.address >> kRowAddressBits | (event.address & 15) | event.extra;
+        RawBufferHeader* const buffer = buffer_;
+        const uint64_t written = buffer->written;
+        const uint32_t push_count = kHasStack ? event.stack.push_count : 0;
+        // What such a row has no room for. A rotated address is too large if one of its low bits is set, too.
+        const uint64_t address = std::rotr(event.address, 4);
+        uint64_t rest = address >> (kRowAddressBits - 4) | delta >> kRowStampBits | event.extra;
         if constexpr (kHasSize) rest |= event.size >> 16;
-        if constexpr (kHasStack) {
+        if constexpr (kHasStack) rest |= event.stack.id_bits >> 16 | (event.stack.pop_count | push_count) >> 8;
+        if (rest != 0 || !is_before_end(written, push_count)) [[unlikely]]
+            return false;
+        std::byte* const start = reinterpret_cast<std::byte*>(buffer) + rows_end(written);
+        previous_stamp_ += delta;
+        uint64_t op = static_cast<uint8_t>(event.kind);
+        if constexpr (kHasStack)
             if (event.stack.truncated) op |= kOpTruncated;
-            rest |= event.stack.id_bits >> 16 | (event.stack.pop_count | event.stack.push_count) >> 8;
-        }
-        std::byte* at = start;
-        if (rest == 0) [[likely]] {
-            at = put(at, op | delta << 8 | event.address << (kRowAddressShift - 4));
-            if constexpr (kHasSize)
-                at = put(at, RowSize{static_cast<uint16_t>(event.size), static_cast<uint8_t>(event.stack.pop_count),
-                                     static_cast<uint8_t>(event.stack.push_count)});
-            if constexpr (kHasStack) at = put_ids<uint16_t>(at, event.stack);
-        } else {
-            const StackDelta stack = kHasStack ? event.stack : StackDelta{};
-            at = put(at, op | kRowWide | uint64_t{event.extra} << 8 | uint64_t{stack.pop_count} << 16 |
-                             uint64_t{stack.push_count} << 32);
-            at = put(at, stamp);
-            at = put(at, event.address);
-            at = put(at, kHasSize ? event.size : 0);
-            at = put_ids<uint32_t>(at, stack);
-        }
-        const uint64_t one_more = uint64_t{1} << 32 | static_cast<uint64_t>(at - start);
-        // Release: whoever sees the count (who compresses, a reader of the live file) sees the rows below it.
-        std::atomic_ref(buffer_->written).store(written + one_more, std::memory_order_release);
+        std::byte* at = put(start, op | delta << 8 | address << kRowAddressShift);
+        if constexpr (kHasSize)
+            at = put(at, static_cast<uint32_t>(event.size) | event.stack.pop_count << 16 | push_count << 24); // RowSize
+        if constexpr (kHasStack) at = put_ids<uint16_t>(at, event.stack);
+        commit(*buffer, written, static_cast<uint64_t>(at - start));
+        return true;
     }
 
     static constexpr uint32_t kIdsAtOnce = 4;
@@ -182,6 +169,36 @@ public:
     }
 
 private:
+    [[nodiscard, gnu::always_inline]] bool is_before_end(uint64_t written, uint32_t push_count) const noexcept
+    {
+        // Where all is zero, because somebody has cut the file, the difference is a very large number.
+        constexpr uint32_t kHeader = sizeof(RawBufferHeader);
+        return rows_end(written) - kHeader + push_count * uint32_t{sizeof(uint32_t)} <
+               std::atomic_ref(const_cast<uint32_t&>(starts_end_)).load(std::memory_order_relaxed);
+    }
+    void append_wide(const EventFields& event, uint64_t delta) noexcept
+    {
+        const uint64_t written = buffer_->written;
+        std::byte* const start = reinterpret_cast<std::byte*>(buffer_) + rows_end(written);
+        const StackDelta stack = has_stack(event.kind) ? event.stack : StackDelta{};
+        uint64_t op = static_cast<uint8_t>(event.kind) | kRowWide;
+        if (stack.truncated) op |= kOpTruncated;
+        previous_stamp_ += delta;
+        std::byte* at = put(start, op | uint64_t{event.extra} << 8 | uint64_t{stack.pop_count} << 16 |
+                                       uint64_t{stack.push_count} << 32);
+        at = put(at, previous_stamp_);
+        at = put(at, event.address);
+        at = put(at, has_size(event.kind) ? event.size : 0);
+        at = put_ids<uint32_t>(at, stack);
+        commit(*buffer_, written, static_cast<uint64_t>(at - start));
+    }
+    // The row behind the rows that were written counts from now on.
+    [[gnu::always_inline]] static void commit(RawBufferHeader& buffer, uint64_t written, uint64_t row_bytes) noexcept
+    {
+        const uint64_t one_more = uint64_t{1} << 32 | row_bytes;
+        // Release: whoever sees the count (who compresses, a reader of the live file) sees the rows below it.
+        std::atomic_ref(buffer.written).store(written + one_more, std::memory_order_release);
+    }
     template <typename T> [[nodiscard]] static std::byte* put(std::byte* at, T value) noexcept
     {
         std::memcpy(at, &value, sizeof value);

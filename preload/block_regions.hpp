@@ -16,13 +16,16 @@ class BlockRegions {
 public:
     static constexpr uint64_t kRegionBytes = uint64_t{1} << 20;
 
-    // A block is about to be recorded. A pointer to its end counts, too.
-    [[gnu::always_inline]] void note(uint64_t address, uint64_t bytes) noexcept
+    // Whether the block is known to lie in one region that held one before.
+    [[nodiscard, gnu::always_inline]] bool knows(uint64_t address, uint64_t bytes) const noexcept
     {
         const uint64_t first = address / kRegionBytes;
-        const uint64_t last = (address + bytes) / kRegionBytes;
-        if (first != last || !has(first)) [[unlikely]]
-            add(first, last);
+        return first == (address + bytes) / kRegionBytes && has(first);
+    }
+    // A block is about to be recorded. A pointer to its end counts, too.
+    void note(uint64_t address, uint64_t bytes) noexcept
+    {
+        if (!knows(address, bytes)) add(address / kRegionBytes, (address + bytes) / kRegionBytes);
     }
 
     // Whether there was a block in the region that holds the address.

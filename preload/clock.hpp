@@ -9,10 +9,10 @@
 // where no other thread records there is no other order than the thread's own.
 //
 // To read the counter is a good part of what an event costs, so a thread that is alone gives up to 32 events in a
-// row one stamp (lone_stamp() in recorder.cpp). That is as exact as their time needs to be while they follow each other
-// closely, which the writer vouches for: as long as it has work every few milliseconds, it beats once a millisecond or
-// so. An event that finds another beat than the one before reads the counter, as does every event where there are no
-// beats. Whatever takes a stamp that the next event must not precede beats, too.
+// row one stamp (shares_last_stamp() in recorder.cpp). That is as exact as their time needs to be while they follow
+// each other closely, which the writer vouches for: as long as it has work every few milliseconds, it beats once a
+// millisecond or so. An event that finds another beat than the one before reads the counter, as does every event where
+// there are no beats. Whatever takes a stamp that the next event must not precede beats, too.
 //
 // A stamp counts 128 ticks: 25 to 64 ns. What must not have the same one are two allocations of an address by different
 // threads; between them lie the recording of an allocation and of a release, two calls of the allocator and two
@@ -34,16 +34,18 @@ public:
 
     [[nodiscard]] format::StampClock kind() const noexcept { return kind_; }
 
-    [[nodiscard]] uint64_t now() const noexcept
+    [[nodiscard]] uint64_t now() const noexcept { return is_counter() ? counter_now() : monotonic_ns(); }
+    // Cheaper, and perhaps a little early: for releases, and for a thread that is alone.
+    [[nodiscard]] uint64_t early() const noexcept { return is_counter() ? counter_early() : monotonic_ns(); }
+
+    // The same, where it is the counter.
+    [[nodiscard]] bool is_counter() const noexcept { return kind_ == kCounter; }
+    [[nodiscard]] static uint64_t counter_now() noexcept
     {
         unsigned core = 0;
-        return kind_ == kCounter ? __rdtscp(&core) >> tsc_shift(kCounter) : monotonic_ns();
+        return __rdtscp(&core) >> tsc_shift(kCounter);
     }
-    // Cheaper, and perhaps a little early: for releases, and for a thread that is alone.
-    [[nodiscard]] uint64_t early() const noexcept
-    {
-        return kind_ == kCounter ? __rdtsc() >> tsc_shift(kCounter) : monotonic_ns();
-    }
+    [[nodiscard]] static uint64_t counter_early() noexcept { return __rdtsc() >> tsc_shift(kCounter); }
 
     // The number of the last beat; odd while there are beats. Any thread.
     [[nodiscard]] uint64_t beats() const noexcept { return beats_.load(std::memory_order_relaxed); }

@@ -58,12 +58,14 @@ void release(EventKind kind, void* block) noexcept
 
 LEAK_EXPORT void* malloc(size_t bytes) noexcept
 {
-    return recorded(EventKind::malloc_, real().malloc(bytes), bytes, LEAK_HOOK_FRAME);
+    void* const block = real().malloc(bytes); // before the frame is looked at, which would take registers
+    return recorded(EventKind::malloc_, block, bytes, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT void* calloc(size_t count, size_t bytes) noexcept
 {
-    return recorded(EventKind::calloc_, real().calloc(count, bytes), count * bytes, LEAK_HOOK_FRAME);
+    void* const block = real().calloc(count, bytes);
+    return recorded(EventKind::calloc_, block, count * bytes, LEAK_HOOK_FRAME);
 }
 
 LEAK_EXPORT void* realloc(void* old, size_t bytes) noexcept

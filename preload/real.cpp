@@ -13,26 +13,26 @@ namespace leak::preload {
 constinit RealFunctions g_real{};
 constinit std::atomic<bool> g_real_is_resolved{false};
 
+constexpr size_t kAlignment = 16;
+alignas(kAlignment) constinit char g_bootstrap_arena[kBootstrapArenaBytes];
+
 namespace {
 
 constinit std::atomic<NewMode> g_new_modes[4]{}; // by NewFamily; plain
 
 // -- the bootstrap arena --
 
-constexpr size_t kArenaBytes = 64 * 1024;
-constexpr size_t kAlignment = 16;
-alignas(kAlignment) constinit char g_arena[kArenaBytes];
 constinit std::atomic<size_t> g_arena_used{0};
 
 // Each block has its size in the 16 bytes before it.
 [[nodiscard]] void* arena_allocate(size_t alignment, size_t bytes) noexcept
 {
     if (alignment < kAlignment) alignment = kAlignment;
-    if (bytes > kArenaBytes || alignment > kArenaBytes) return nullptr;
+    if (bytes > kBootstrapArenaBytes || alignment > kBootstrapArenaBytes) return nullptr;
     const size_t taken = kAlignment + alignment + (bytes + kAlignment - 1) / kAlignment * kAlignment;
     const size_t at = g_arena_used.fetch_add(taken, std::memory_order_relaxed);
-    if (at + taken > kArenaBytes) return nullptr;
-    const auto first = reinterpret_cast<uintptr_t>(g_arena) + at + kAlignment;
+    if (at + taken > kBootstrapArenaBytes) return nullptr;
+    const auto first = reinterpret_cast<uintptr_t>(g_bootstrap_arena) + at + kAlignment;
     const uintptr_t block = (first + alignment - 1) / alignment * alignment;
     std::memcpy(reinterpret_cast<void*>(block - sizeof bytes), &bytes, sizeof bytes);
     return reinterpret_cast<void*>(block);
@@ -168,13 +168,6 @@ void* find_real(const char* name) noexcept
     return found;
 }
 
-bool bootstrap_owns(const void* block) noexcept
-{
-    const auto at = reinterpret_cast<uintptr_t>(block);
-    const auto start = reinterpret_cast<uintptr_t>(g_arena);
-    return at - start < kArenaBytes;
-}
-
 size_t bootstrap_size(const void* block) noexcept
 {
     size_t bytes = 0;
@@ -185,7 +178,7 @@ size_t bootstrap_size(const void* block) noexcept
 std::span<const char> bootstrap_arena() noexcept
 {
     const size_t used = g_arena_used.load(std::memory_order_relaxed);
-    return {g_arena, used < kArenaBytes ? used : kArenaBytes};
+    return {g_bootstrap_arena, used < kBootstrapArenaBytes ? used : kBootstrapArenaBytes};
 }
 
 NewMode new_mode(NewFamily family) noexcept

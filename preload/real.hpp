@@ -9,6 +9,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <link.h>
 #include <pthread.h>
 #include <span>
@@ -74,7 +75,12 @@ extern constinit std::atomic<bool> g_real_is_resolved;
 [[nodiscard]] void* find_real(const char* name) noexcept;
 
 // Blocks that were given out while dlsym was looking for the real functions; they are never given back.
-[[nodiscard]] bool bootstrap_owns(const void* block) noexcept;
+inline constexpr size_t kBootstrapArenaBytes = 64 * 1024;
+extern constinit char g_bootstrap_arena[kBootstrapArenaBytes];
+[[nodiscard]] inline bool bootstrap_owns(const void* block) noexcept
+{
+    return reinterpret_cast<uintptr_t>(block) - reinterpret_cast<uintptr_t>(g_bootstrap_arena) < kBootstrapArenaBytes;
+}
 [[nodiscard]] size_t bootstrap_size(const void* block) noexcept;
 // The part of the arena that is in use.
 [[nodiscard]] std::span<const char> bootstrap_arena() noexcept;

@@ -1,54 +1,13 @@
 #include "preload/stack_walk.hpp"
 
-#include <bit>
-#include <cstring>
-#include <emmintrin.h>
-
 namespace leak::preload {
 
-namespace {
-
-// The negative control of the tests: without it stacks are wrong, and a test that does not notice is worth nothing.
-#ifdef LEAK_NO_SLOT_VERIFICATION
-constexpr bool kVerifySlots = false;
-#else
-constexpr bool kVerifySlots = true;
-#endif
-
-} // namespace
-
-// What a walk does when all goes well is inlined into it: a processor foretells returns by a stack of 16 or so places,
-// and every call we nest pushes one of the host's out.
-
-inline uint32_t StackWalk::first_changed(uint32_t last) const noexcept
+void StackWalk::settle(uint32_t known, uint32_t same, uint32_t depth) noexcept
 {
-    if (!kVerifySlots) return kUnchanged;
-    const auto differs = [](const Frame& frame) { return word_at(frame.slot) ^ frame.pc; };
-    const auto eight_differ = [&](const Frame* at) {
-        return differs(at[0]) | differs(at[1]) | differs(at[2]) | differs(at[3]) | differs(at[4]) | differs(at[5]) |
-               differs(at[6]) | differs(at[7]);
-    };
-    const Frame* const first = memo_;
-    const Frame* const end = first + last;
-    const Frame* at = first;
-    uint64_t difference = 0;
-    if (last >= 8) {
-        for (; end - at > 8; at += 8) difference |= eight_differ(at);
-        difference |= eight_differ(end - 8); // some of them twice: a loop over the rest costs more
-    } else {
-        for (; at != end; ++at) difference |= differs(*at);
-    }
-    uint32_t changed = kUnchanged;
-    if (difference != 0) [[unlikely]]
-        for (changed = 0; differs(first[changed]) == 0;) ++changed;
-    return check_count_ == 0 ? changed : first_check_failed(last, changed);
-}
-
-inline void StackWalk::settle(uint32_t known, uint32_t same, uint32_t depth) noexcept
-{
-    can_match_ = true;
     const uint32_t first = known > depth ? known - depth : 0;
     change_to(known, first, same, first > 0 || !complete_);
+    can_match_ = true;
+    is_whole_ = !truncated_;
 }
 
 inline void StackWalk::adopt(uint32_t walked, uint32_t kept, uint32_t depth) noexcept
@@ -57,25 +16,6 @@ inline void StackWalk::adopt(uint32_t walked, uint32_t kept, uint32_t depth) noe
     const bool rbp_leads_out = walk_uses_rbp_ || (kept > 0 && leads_out(kept - 1));
     const uint32_t same = rbp_leads_out ? remember_rbp(walked, kept) : remember(walked, kept);
     settle(kept + walked, same, depth);
-}
-
-inline uint32_t StackWalk::remember(const Path& path, uint32_t kept) noexcept
-{
-    static_assert(kPathFrames == 4);
-    if (rbp_end_ > kept) rbp_end_ = kept;
-    auto* const ids = reinterpret_cast<__m128i*>(pc_ids_ + kept);
-    const __m128i new_ids = _mm_loadu_si128(reinterpret_cast<const __m128i*>(path.pc_ids));
-    // The same id is the same pc.
-    const __m128i equal = _mm_cmpeq_epi32(new_ids, _mm_loadu_si128(ids));
-    const auto same = static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(equal)));
-    _mm_storeu_si128(ids, new_ids);
-    for (uint32_t i = 0; i < kPathFrames; ++i) {
-        frame(kept + i) = path.frames[i];
-        frames_to_[path.places[i]] = static_cast<uint16_t>(kept + i + 1);
-    }
-    id_bits_ = path.id_bits;
-    // A stack whose frames can be met is not outdated.
-    return kept + static_cast<uint32_t>(std::countr_one(same));
 }
 
 inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
@@ -98,53 +38,28 @@ inline uint32_t StackWalk::remember(uint32_t walked, uint32_t kept) noexcept
     return same;
 }
 
-inline bool StackWalk::follow_path(uint64_t slot, uint64_t pc, uint32_t depth) noexcept
-{
-    PathPair& pair = paths_from(slot, pc);
-    if (pair.innermost.slot != slot || pair.innermost.pc != pc || !readable_.covers(slot, pair.top)) return false;
-    const auto& [first, second] = pair.paths;
-    const uint16_t way = first.difference() != 0 ? 1 : 0;
-    if (way == 1 && (pair.count == 1 || second.difference() != 0)) return false;
-    pair.older = way ^ 1;
-    const Path& path = pair.paths[way];
-    const uint32_t kept = frames_to_[path.met_place];
-    if (kept - 1 >= count_ || memo_[kept - 1].slot != path.met.slot || memo_[kept - 1].pc != path.met.pc) return false;
-    if (leads_out(kept - 1) || !may_meet(kept, kPathFrames, depth) || first_changed(kept - 1) != kUnchanged)
-        return false;
-    forget_checks(kept);
-    settle(kept + kPathFrames, remember(path, kept), depth);
-    return true;
-}
-
 void StackWalk::note_path() noexcept
 {
     if (count_ <= kPathFrames || count_ - kPathFrames < rbp_end_) return;
     const uint32_t first = count_ - kPathFrames;
     const Frame& innermost = memo_[count_ - 1];
     const Frame& met = memo_[first - 1];
-    PathPair& pair = paths_from(innermost.slot, innermost.pc);
-    const bool is_known = pair.innermost.slot == innermost.slot && pair.innermost.pc == innermost.pc;
+    uint8_t& place = pair_from(innermost.slot, innermost.pc);
+    const bool is_known = paths_[place].begins_at(innermost.slot, innermost.pc);
+    if (!is_known) place = ++last_pair_;
+    PathPair& pair = paths_[place];
     const uint16_t way = is_known ? pair.older : 0;
     const uint64_t other_top = is_known ? pair.paths[way ^ 1].met.slot : 0;
     Path& path = pair.paths[way];
     path.met = met;
-    path.met_place = static_cast<uint16_t>(place_of(met.slot));
+    path.kept = first;
     std::memcpy(path.frames, memo_ + first, sizeof path.frames);
     std::memcpy(path.pc_ids, pc_ids_ + first, sizeof path.pc_ids);
     path.id_bits = path.pc_ids[0] | path.pc_ids[1] | path.pc_ids[2] | path.pc_ids[3];
-    for (uint32_t i = 0; i < kPathFrames; ++i) path.places[i] = static_cast<uint16_t>(place_of(path.frames[i].slot));
     pair.innermost = innermost;
     pair.top = met.slot > other_top ? met.slot : other_top;
     pair.count = is_known ? 2 : 1;
     pair.older = way ^ 1;
-}
-
-StackWalk::Result StackWalk::walk(HookFrame hook, const PcTable& table, uint32_t depth) noexcept
-{
-    const auto slot = reinterpret_cast<uint64_t>(hook.return_slot);
-    if (can_match_ && follow_path(slot, hook.return_address(), depth)) [[likely]]
-        return Result::done;
-    return walk_by_rules(hook, table, depth);
 }
 
 StackWalk::Result StackWalk::walk_by_rules(HookFrame hook, const PcTable& table, uint32_t depth) noexcept
@@ -165,13 +80,12 @@ StackWalk::Result StackWalk::walk_by_rules(HookFrame hook, const PcTable& table,
         if (kept - 1 < candidates && memo_[kept - 1].slot == slot && memo_[kept - 1].pc == pc) {
             const auto walked = static_cast<uint32_t>(to - walked_);
             if ((!leads_out(kept - 1) || registers_[kept - 1].rbp == rbp) && may_meet(kept, walked, depth)) {
-                const uint32_t changed = first_changed(kept - 1);
-                if (changed == kUnchanged) {
+                if (is_unchanged(kept - 1)) {
                     adopt(walked, kept, depth);
                     note_path();
                     return Result::done;
                 }
-                candidates = changed;
+                candidates = first_changed(kept - 1);
             }
         }
         if (to == end) return begin_again(to, false, depth);
@@ -240,11 +154,13 @@ uint32_t StackWalk::follow_frame_pointers(HookFrame hook, void** return_addresse
     return count;
 }
 
-uint32_t StackWalk::first_check_failed(uint32_t last, uint32_t changed) const noexcept
+uint32_t StackWalk::first_changed(uint32_t last) const noexcept
 {
-    for (uint32_t c = 0; c < check_count_ && checks_[c].from <= last; ++c) {
-        if (*checks_[c].at == checks_[c].value) continue;
-        const uint32_t frame = checks_[c].from > 0 ? checks_[c].from - 1 : 0;
+    uint32_t changed = 0;
+    while (changed < last && memo_[changed].is_there()) ++changed;
+    for (uint32_t i = 0; i < check_count_ && checks_[i].from <= last; ++i) {
+        if (checks_[i].holds()) continue;
+        const uint32_t frame = checks_[i].from > 0 ? checks_[i].from - 1 : 0;
         return frame < changed ? frame : changed;
     }
     return changed;

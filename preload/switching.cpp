@@ -18,7 +18,7 @@ Mode Tracer::mode_of_state() const noexcept
     if (is_adrift()) return Mode::ask;
     switch (state()) {
     case State::recording:
-        return Mode::record;
+        return sampling.is_on() || !clock.is_counter() ? Mode::record_slowly : Mode::record;
     case State::stopped:
     case State::off:
         return Mode::pass;

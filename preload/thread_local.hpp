@@ -22,17 +22,12 @@ struct ThreadState;
 struct ThreadLocal {
     ThreadState* state;  // nullptr until the thread's first event
     uint32_t level;      // events being recorded on this thread: above 0 only inside our own code
-    uint32_t locks_held; // of ours
     uint32_t in_tracer;  // above 0 while our own slow paths call libc: what they allocate is not the host's doing
+    uint32_t locks_held; // of ours
 
     bool beginning;     // this thread is creating the trace
     bool is_own_thread; // one of ours (own_thread.hpp), which never runs a hook
     bool is_writer;     // the writer
-
-    // See lone_stamp() in recorder.cpp.
-    uint64_t stamp_complement; // of the last event that read the clock; no pointer either
-    uint64_t stamp_beat;
-    uint32_t stamp_uses_left;
 
     uint64_t recorded; // hidden(): the block of the thread's last recorded allocation
     format::EventKind recorded_kind;

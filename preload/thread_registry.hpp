@@ -28,6 +28,9 @@ struct Stream {
     PrivateStack stack;
     uint64_t code_epoch = 0; // of the stack walk's pc ids
     uint64_t walk_epoch = 0; // the same, if the walk alone takes stacks
+    // Of the outermost level, while the thread is alone (Clock):
+    uint64_t stamp_beat = 0; // the beat when the clock was read
+    int32_t stamp_uses = 0;  // how many of the next events may have the last one's stamp
     StackWalk walk;
     void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
 

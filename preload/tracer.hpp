@@ -43,9 +43,10 @@ enum class State : uint32_t {
 struct Control {
     // What a hook does with its event.
     enum class Mode : uint32_t {
-        ask,    // looks further: begin_recording(). What a wiped page says
-        record, // records it
-        pass,   // nothing: recording is off
+        ask,           // looks further: begin_recording(). What a wiped page says
+        record,        // records it
+        record_slowly, // the same, with more to ask: LEAK_SAMPLE, or a clock that is a system call
+        pass,          // nothing: recording is off
     };
     std::atomic<Mode> mode{Mode::ask};
     std::atomic<bool> is_ours{false}; // not wiped: this is the process that wrote it, or one that shares its memory
@@ -54,16 +55,21 @@ struct Control {
 
 class Tracer {
 public:
-    // The only test of a hook on its fast path.
+    // The first test of the common event: recorded is all, with the counter's stamps, and there is nothing to begin.
+    [[nodiscard]] bool records_all() const noexcept
+    {
+        return control_->mode.load(std::memory_order_relaxed) == Control::Mode::record;
+    }
     [[nodiscard]] bool recording() noexcept
     {
-        const Control::Mode mode = control_->mode.load(std::memory_order_relaxed);
-        return mode == Control::Mode::record || (mode != Control::Mode::pass && begin_recording());
+        return is_recording() ||
+               (control_->mode.load(std::memory_order_relaxed) != Control::Mode::pass && begin_recording());
     }
     // The same without beginning.
     [[nodiscard]] bool is_recording() const noexcept
     {
-        return control_->mode.load(std::memory_order_relaxed) == Control::Mode::record;
+        const Control::Mode mode = control_->mode.load(std::memory_order_relaxed);
+        return mode == Control::Mode::record || mode == Control::Mode::record_slowly;
     }
 
     // The trace is this process's own, as far as is known without a system call.

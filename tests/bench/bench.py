@@ -313,7 +313,7 @@ class Bench:
             run = worst[len(worst) // 2]
             self.row(f"latency, {tool}: calls of {run['calls']:,} longer than", "" if tool == "untraced" else
                      "50us: only the kernel's", **{f"{limit}us": count for limit, count in run["longer_than_us"].items()},
-                     longest_us=run["longest_us"], preempted=run["preempted"])
+                     longest_us=run["longest_us"], preempted=run["preempted"], thread_start_us=run["thread_start_us"])
 
 
     def snapshots(self):

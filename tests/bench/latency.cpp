@@ -1,10 +1,11 @@
 // How long single calls take: latency PAIRS. Times every malloc and free by itself and prints, as one JSON object, how
 // many took longer than each limit, and how often the kernel took the processor away (getrusage's involuntary
-// switches).
+// switches). Then how long it takes to start a thread: traced, one of the calls has to do that, too.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <x86intrin.h>
@@ -69,8 +70,15 @@ int main(int argc, char** argv)
     }
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"calls\": %ld, \"longest_us\": %.1f, \"preempted\": %ld, \"longer_than_us\": {", 2 * pairs,
-           static_cast<double>(longest) / per_us, usage.ru_nivcsw);
+    pthread_t thread{};
+    unsigned core = 0;
+    const uint64_t from = __rdtscp(&core);
+    if (pthread_create(&thread, nullptr, [](void* argument) { return argument; }, nullptr) != 0) return 1;
+    const uint64_t start_ticks = __rdtscp(&core) - from;
+    pthread_join(thread, nullptr);
+    printf(
+        "{\"calls\": %ld, \"longest_us\": %.1f, \"preempted\": %ld, \"thread_start_us\": %.1f, \"longer_than_us\": {",
+        2 * pairs, static_cast<double>(longest) / per_us, usage.ru_nivcsw, static_cast<double>(start_ticks) / per_us);
     for (int i = 0; i < kLimits; ++i)
         printf("%s\"%g\": %llu", i == 0 ? "" : ", ", kLimitsUs[i], static_cast<unsigned long long>(longer_than[i]));
     printf("}}\n");

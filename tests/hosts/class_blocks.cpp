@@ -305,7 +305,10 @@ HOST_FRAME void after_mark_in_use()
     if (strcmp(how, "_exit") == 0) _exit(0);
     if (strcmp(how, "quick_exit") == 0) quick_exit(0);
     if (strcmp(how, "exec") == 0) execl("/bin/true", "true", nullptr);
-    if (strcmp(how, "kill") == 0) raise(SIGKILL);
+    if (strcmp(how, "kill") == 0) {
+        usleep(500'000); // the mark's snapshot may be under way
+        raise(SIGKILL);
+    }
     end_host();
 }
 

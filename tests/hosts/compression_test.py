@@ -77,11 +77,12 @@ class Compression(AccountTest):
 
     def test_four_of_the_largest_buffers_fill_a_slot_each_in_pages_of_its_own(self):
         run = self.run_traced([self.host("ring_leak"), "400000", "0"],
-                              env={"LEAK_ZSTD_LEVEL": "0", "LEAK_SNAPSHOT": "off", "LEAK_RING": "0"})
+                              env={"LEAK_ZSTD_LEVEL": "0", "LEAK_SNAPSHOT": "off", "LEAK_RING": "0",
+                                   "LEAK_OVERFLOW": "drop"})  # no thread helps, and what it fills is of other sizes
         slots = list(chunks_by_slot(self.only_trace(run).read_bytes()))
         self.assertGreater(len(slots), 20)
         fitting = slots.count([64] + [buffer * (64 << 10) - 104 for buffer in (1, 2, 3)])
-        self.assertGreater(fitting, len(slots) * 3 // 4)  # the others have chunks by threads that helped
+        self.assertGreaterEqual(fitting, len(slots) - 2)  # the last one is not full
 
     def test_without_a_writer_there_is_nobody_to_wait_for(self):
         self.assertEqual(self.work(LEAK_WRITER="inline")[1]["uncompressed_events"], 0)

@@ -87,6 +87,19 @@ public:
             frames_.back().pc = word(frames_.back().rsp - 8) = frame.pc;
         }
     }
+    // The thread returns to its frame number `from` and makes calls that it may have made before: those of `way`.
+    void go_way(size_t from, uint32_t way)
+    {
+        if (frames_.size() > from + 1) frames_.resize(from + 1);
+        std::mt19937 same(way);
+        call_from(frames_.back(), same());
+        for (uint32_t calls = 0; calls < 3;) {
+            const Function& function = functions_[same() % functions_.size()];
+            if (function.rule.kind() != Kind::from_rsp) continue;
+            push(&function, same());
+            ++calls;
+        }
+    }
     // As a hook would find the thread.
     [[nodiscard]] HookFrame hook() const
     {
@@ -111,13 +124,15 @@ private:
 
     static uint64_t& word(uint64_t address) { return *reinterpret_cast<uint64_t*>(address); }
 
-    void call_from(Activation& frame)
+    void call_from(Activation& frame) { call_from(frame, random_()); }
+    void call_from(Activation& frame, uint64_t site)
     {
-        frame.pc = frame.function->first_pc + below(sites_);
+        frame.pc = frame.function->first_pc + site % sites_;
         word(frame.rsp - 8) = frame.pc;
     }
 
-    void push(const Function* function)
+    void push(const Function* function) { push(function, random_()); }
+    void push(const Function* function, uint64_t site)
     {
         const bool is_first = frames_.empty();
         const uint64_t cfa = is_first ? reinterpret_cast<uint64_t>(memory_.get() + kWords - 64) : frames_.back().rsp;
@@ -144,7 +159,7 @@ private:
             }
         }
         frames_.push_back({function, rsp, rbp, 0});
-        call_from(frames_.back());
+        call_from(frames_.back(), site);
     }
 
     static constexpr size_t kWords = 8192;
@@ -160,10 +175,18 @@ private:
     PcTable pcs_;
 };
 
+uint32_t g_walks = 0;
+uint32_t g_known_ways = 0;
+
 StackWalk::Result walk(StackWalk& walk, Machine& machine, uint32_t depth)
 {
     for (;;) {
         const HookFrame hook = machine.hook();
+        // As the recorder does, or not.
+        if (++g_walks % 4 != 0 && walk.walk_known_way(hook, depth)) {
+            ++g_known_ways;
+            return StackWalk::Result::done;
+        }
         const StackWalk::Result result = walk.walk(hook, machine.table(), depth);
         if (result != StackWalk::Result::unknown_memory || !walk.reach(hook)) return result;
     }
@@ -222,6 +245,28 @@ TEST_CASE("a walk finds the stack, however it came about, and a reader can follo
                 check(*stack, reader, machine, depth);
             }
         }
+    }
+}
+
+TEST_CASE("a thread that goes the same few ways again and again is walked by what is remembered of them")
+{
+    for (const uint32_t depth : {9u, 256u}) {
+        g_walks = g_known_ways = 0;
+        for (uint32_t seed = 1; seed <= 30; ++seed) {
+            Machine machine(seed);
+            const auto stack = std::make_unique<StackWalk>();
+            Reader reader;
+            for (int event = 0; event < 3000; ++event) {
+                const uint64_t chance = machine.below(200);
+                if (chance == 0) machine.step();
+                if (chance < 3) machine.come_again(); // another caller of the same frames
+                if (chance > 3) machine.go_way(1 + seed % 12, static_cast<uint32_t>(machine.below(4)));
+                REQUIRE(walk(*stack, machine, depth) == StackWalk::Result::done);
+                reader.apply(*stack);
+                check(*stack, reader, machine, depth);
+            }
+        }
+        CHECK(g_known_ways > g_walks / 5);
     }
 }
 
