@@ -20,4 +20,11 @@ void Journal::write(format::RecordType type, std::initializer_list<format::Piece
     static_cast<void>(writer_.append(type, stamp, payload, flags));
 }
 
+bool Journal::try_write(format::RecordType type) noexcept
+{
+    const uint64_t stamp = g_tracer.now();
+    g_tracer.clock.beat();
+    return writer_.append(type, stamp, {});
+}
+
 } // namespace leak::preload

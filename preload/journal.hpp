@@ -22,11 +22,8 @@ public:
     void write(format::RecordType type, std::initializer_list<format::Piece> payload, uint64_t stamp = 0,
                uint16_t flags = 0) noexcept;
 
-    // A record without payload, where there is room for it at once. False: there is none.
-    [[nodiscard]] bool try_write(format::RecordType type, uint64_t stamp) noexcept
-    {
-        return writer_.append(type, stamp, {});
-    }
+    // A record of this moment without payload, where there is room for it at once. False: there is none.
+    [[nodiscard]] bool try_write(format::RecordType type) noexcept;
 
 private:
     format::JournalWriter writer_;

@@ -202,8 +202,10 @@ void record_slowly(uint32_t level, format::EventFields event, HookFrame hook, bo
     // look, because recording may be switched back and forth meanwhile; what is about to be stopped is recorded yet.
     const State seen = g_tracer.state();
     const bool is_recording = seen == State::recording && g_tracer.owns_trace();
+    // If this event is lost, its stamp and its stack are not those that the next one follows.
+    if (t_local.state != nullptr) t_local.state->streams[0].stamp_uses = 0;
     ThreadState* state = is_recording && level < kLevels ? state_for(level) : nullptr;
-    if (state != nullptr) state->streams[0].stamp_uses = 0; // if this event is lost, its stamp is not the last one
+    if (has_stack_already && state == nullptr) t_local.state->streams[level].rows.detach();
     if (!is_recording) {
         if (seen != State::stopped) g_tracer.count_lost(format::LossCause::nested_signal);
     } else if (state == nullptr) {

@@ -45,21 +45,27 @@ void StackWalk::note_path() noexcept
     const Frame& innermost = memo_[count_ - 1];
     const Frame& met = memo_[first - 1];
     uint8_t& place = pair_from(innermost.slot, innermost.pc);
-    const bool is_known = paths_[place].begins_at(innermost.slot, innermost.pc);
-    if (!is_known) place = ++last_pair_;
+    if (!paths_[place].begins_at(innermost.slot, innermost.pc)) {
+        place = ++last_pair_;
+        paths_[place].innermost = innermost;
+        paths_[place].count = 0;
+    }
     PathPair& pair = paths_[place];
-    const uint16_t way = is_known ? pair.older : 0;
-    const uint64_t other_top = is_known ? pair.paths[way ^ 1].met.slot : 0;
-    Path& path = pair.paths[way];
+    Path path;
     path.met = met;
     path.kept = first;
     std::memcpy(path.frames, memo_ + first, sizeof path.frames);
     std::memcpy(path.pc_ids, pc_ids_ + first, sizeof path.pc_ids);
     path.id_bits = path.pc_ids[0] | path.pc_ids[1] | path.pc_ids[2] | path.pc_ids[3];
-    pair.innermost = innermost;
-    pair.top = met.slot > other_top ? met.slot : other_top;
-    pair.count = is_known ? 2 : 1;
+    // One that was known, and led nowhere as the frames further out were, is not to take the other's place.
+    uint16_t way = 0;
+    while (way < pair.count && !pair.paths[way].has_frames_of(path)) ++way;
+    if (way == 2) way = pair.older;
+    if (way == pair.count) ++pair.count;
+    pair.paths[way] = path;
     pair.older = way ^ 1;
+    pair.top = pair.paths[0].met.slot;
+    if (pair.count == 2 && pair.paths[1].met.slot > pair.top) pair.top = pair.paths[1].met.slot;
 }
 
 StackWalk::Result StackWalk::walk_by_rules(HookFrame hook, const PcTable& table, uint32_t depth) noexcept

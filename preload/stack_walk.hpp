@@ -17,7 +17,7 @@
 #include "preload/pc_table.hpp"
 #include "preload/stack_range.hpp"
 
-#include <bit>
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <emmintrin.h>
@@ -130,6 +130,7 @@ private:
         uint64_t slot;
         uint64_t pc;
         [[nodiscard, gnu::always_inline]] bool is_there() const noexcept { return word_at(slot) == pc; }
+        bool operator==(const Frame&) const = default;
     };
     struct FrameRegister {
         uint64_t rbp;   // in this frame
@@ -152,6 +153,10 @@ private:
         {
             return frames[3].is_there() && frames[2].is_there() && frames[1].is_there() && frames[0].is_there() &&
                    met.is_there();
+        }
+        [[nodiscard]] bool has_frames_of(const Path& other) const noexcept
+        {
+            return met == other.met && std::equal(frames, frames + kPathFrames, other.frames);
         }
     };
     // From one place: the innermost frame is the same.
@@ -257,6 +262,7 @@ private:
     bool is_whole_ = false;      // that, and none is left out where the thread began
     bool complete_ = false;      // frame(0) has no caller
     bool walk_uses_rbp_ = false; // the rule of a frame in walked_ does
+    uint8_t last_pair_ = 0;      // that was given to a place, in paths_
     // Outermost first:
     Frame memo_[kMostFrames];
     uint32_t pc_ids_[kMostFrames + format::RowWriter::kIdsAtOnce];
@@ -264,7 +270,6 @@ private:
     Check checks_[2 * kMostFrames];
     uint16_t frames_to_[kSlotPlaces]; // see frames_to()
     uint8_t pair_from_[kPathPlaces];  // see pair_from()
-    uint8_t last_pair_ = 0;           // in paths_
     PathPair paths_[kPathPairs];
     WalkedFrame walked_[2 * format::kMaxStackDepth]; // innermost first
     uint64_t walked_rbp_[2 * format::kMaxStackDepth];

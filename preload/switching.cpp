@@ -51,7 +51,7 @@ bool Tracer::switch_recording(bool on, bool may_wait) noexcept
         const auto type = on ? format::RecordType::recording_started : format::RecordType::recording_stopped;
         if (may_wait)
             journal.write(type, {});
-        else if (!journal.try_write(type, now()))
+        else if (!journal.try_write(type))
             return false;
     }
     const State next = !on ? State::stopped : file.exists() ? State::recording : State::dormant;

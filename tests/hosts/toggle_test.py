@@ -1,5 +1,6 @@
 """LEAK_TOGGLE_SIGNAL: a signal switches recording off and on."""
 
+import json
 import signal
 
 from leaktest import LeakTest
@@ -63,6 +64,22 @@ class Toggle(LeakTest):
                     self.assert_left(report, step, *((1, bytes) if recorded else (0, 0)))
                 self.assertEqual(report.trace["gap_events"], 0)
                 self.assertEqual(report.trace["damage"], [])
+
+    def test_what_is_recorded_again_has_a_later_stamp_than_the_pause(self):
+        """Though a thread that is alone gives events in a row one stamp."""
+        trace = self.only_trace(self.toggled("rounds"))
+        pauses = json.loads(self.leakan("info", "--format", "json", trace).stdout)["process"]["paused"]
+        times = {}
+        for line in self.leakan("dump", trace).stdout.decode().splitlines()[1:]:
+            time, _, kind, _, size, *_ = line.split("\t")
+            if kind == "malloc" and int(size) >= 1000:
+                times[int(size)] = int(time)
+        self.assertEqual(len(pauses), 100)
+        skew_ns = 500  # of two processors' counters, where the kernel moves the thread
+        for number, pause in enumerate(pauses):
+            self.assertLessEqual(times[1000 + number], pause["from_ns"] + skew_ns)
+            self.assertLessEqual(pause["from_ns"], pause["to_ns"] + skew_ns)
+            self.assertGreaterEqual(times[2000 + number] + skew_ns, pause["to_ns"])
 
     def test_what_is_no_usable_signal_gives_one_line(self):
         for value in ("KILL", "SIGSTOP", "SEGV", "11", "BUS", "7", "ILL", "FPE", "TRAP", "ABRT", "6", "0", "65", "32",

@@ -1,6 +1,7 @@
-// toggled steps|own|fork|exec|storm SIGNAL: allocates, sends itself SIGNAL, allocates, and so on. "own": after its
-// first step it has a handler of its own. "fork", "exec": the steps are made by a child, or by the program that
-// replaces it. "storm": threads allocate while the signal comes thousands of times, an even number in all.
+// toggled steps|own|fork|exec|storm|rounds SIGNAL: allocates, sends itself SIGNAL, allocates, and so on. "own": after
+// its first step it has a handler of its own. "fork", "exec": the steps are made by a child, or by the program that
+// replaces it. "storm": threads allocate while the signal comes thousands of times, an even number in all. "rounds":
+// allocates much, then 1,000 bytes and the number of the round, and 2,000 behind two signals.
 #include "host.hpp"
 
 #include <atomic>
@@ -52,6 +53,17 @@ void* hammer(void*)
     return nullptr;
 }
 
+void rounds(int signal)
+{
+    for (size_t round = 0; round < 100; ++round) {
+        for (int i = 0; i < 3000; ++i) free(made_in_storm(24));
+        made_in_storm(1000 + round);
+        HOST_CHECK(raise(signal) == 0);
+        HOST_CHECK(raise(signal) == 0);
+        made_in_storm(2000 + round);
+    }
+}
+
 void storm(int signal)
 {
     pthread_t threads[kThreads];
@@ -92,6 +104,9 @@ int main(int argc, char** argv)
     case 's':
         if (argv[1][2] == 'o') storm(signal);
         steps(signal);
+        break;
+    case 'r':
+        rounds(signal);
         break;
     case 'e':
         execl("/proc/self/exe", argv[0], "steps", argv[2], static_cast<char*>(nullptr));
