@@ -26,16 +26,15 @@ private:
     };
     // Of the thread since it began. False: not known.
     [[nodiscard]] bool read(Times& times) const noexcept;
-    void look_at_load(uint64_t ran_ns) noexcept;
+    void look(const Times& times, uint64_t now_ns) noexcept;
 
     int fd_ = -1;
     bool is_shared_ = false; // it has to wait for a processor
     bool is_loaded_ = false; // it works nearly all of the time
-    uint64_t waited_ns_ = 0; // at the last question
-    uint64_t waits_ = 0;     // of the last 64 pieces of work those that had to wait, the newest in bit 0
-    uint64_t window_ran_ns_ = 0;
-    uint64_t window_began_ns_ = 0; // of CLOCK_MONOTONIC
-    uint32_t window_pieces_ = 0;
+    // When it was looked at last:
+    Times times_{};
+    uint64_t at_ns_ = 0;  // of CLOCK_MONOTONIC
+    uint32_t pieces_ = 0; // of work since
 };
 
 } // namespace leak::preload
