@@ -180,12 +180,14 @@ template <Stamp kStamp> [[nodiscard, gnu::always_inline]] inline uint64_t common
     return stamp > last ? stamp - last : 0;
 }
 
-// What is left where the stack is not known.
+// What is left where the stack is not known, or where the block lies in memory that held none before.
 [[gnu::noinline]] void* walk_common_allocation(EventKind kind, void* block, size_t bytes, HookFrame hook) noexcept
 {
     note_allocation(kind, block);
-    StackWalk& walk = t_local.state->streams[0].walk;
-    const bool is_walked = walk.walk_by_rules(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
+    g_tracer.block_regions.note(number(block), bytes);
+    Stream& stream = t_local.state->streams[0];
+    const bool is_walked = can_walk(stream) && stream.walk.walk_by_rules(hook, g_tracer.pcs, g_tracer.settings.depth) ==
+                                                   StackWalk::Result::done;
     const uint64_t stamp = stamp_at(0, Stamp::sharp);
     record_stamped(0, {kind, stamp, number(block), bytes}, hook, is_walked);
     leave_common();
@@ -217,11 +219,8 @@ template <Stamp kStamp> [[nodiscard, gnu::always_inline]] inline uint64_t common
     Stream* const stream = alignment_log2 == 0 ? enter_common() : nullptr;
     if (stream == nullptr) [[unlikely]]
         return record_any_allocation(kind, block, bytes, hook, alignment_log2);
-    if (!can_walk(*stream) || !g_tracer.block_regions.knows(number(block), bytes)) [[unlikely]] {
-        leave_common();
-        return record_any_allocation(kind, block, bytes, hook, 0);
-    }
-    if (!stream->walk.walk_known_way(hook, g_tracer.settings.depth)) [[unlikely]]
+    if (!can_walk(*stream) || !g_tracer.block_regions.knows(number(block), bytes) ||
+        !stream->walk.walk_known_way(hook, g_tracer.settings.depth)) [[unlikely]]
         return walk_common_allocation(kind, block, bytes, hook);
     note_allocation(kind, block);
     const uint64_t delta = common_stamp_delta<Stamp::sharp>(*stream);
