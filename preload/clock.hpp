@@ -19,7 +19,7 @@
 // transfers from one processor to another. Finer stamps are noise that does not compress: a bit is an eighth of a byte.
 #pragma once
 
-#include "format/layout.hpp"
+#include "format/clock_pair.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -64,8 +64,7 @@ public:
 
     [[nodiscard]] format::ClockPair pair() const noexcept
     {
-        const uint64_t stamp = now();
-        return {stamp, monotonic_ns()};
+        return format::read_together([this] { return now(); }, monotonic_ns);
     }
 
     [[nodiscard]] static uint64_t monotonic_ns() noexcept;

@@ -1,5 +1,7 @@
 #include "analyzer/decode/stamp_clock.hpp"
 
+#include "format/clock_pair.hpp"
+
 #include <algorithm>
 #include <ctime>
 
@@ -22,7 +24,7 @@ constexpr uint64_t kEnoughNs = 50'000'000;
     return usable ? end.monotonic_ns - start.monotonic_ns : 0;
 }
 
-[[nodiscard]] uint64_t monotonic_ns()
+[[nodiscard]] uint64_t now_ns()
 {
     timespec now = {};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -60,12 +62,11 @@ uint64_t StampConverter::to_stamp(int64_t ns) const
 
 std::optional<format::ClockPair> read_clock(format::StampClock clock)
 {
-    const uint64_t now_ns = monotonic_ns();
-    if (clock == format::StampClock::monotonic_ns) return format::ClockPair{now_ns, now_ns};
+    if (clock == format::StampClock::monotonic_ns) return format::read_together(now_ns, now_ns);
 #if defined(__x86_64__)
     using enum format::StampClock;
     if (clock == tsc || clock == tsc_64 || clock == tsc_128)
-        return format::ClockPair{__rdtsc() >> format::tsc_shift(clock), now_ns};
+        return format::read_together([clock] { return __rdtsc() >> format::tsc_shift(clock); }, now_ns);
 #endif
     return std::nullopt;
 }

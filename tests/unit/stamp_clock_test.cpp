@@ -1,5 +1,7 @@
 #include "analyzer/decode/stamp_clock.hpp"
 
+#include "format/clock_pair.hpp"
+
 #include <doctest/doctest.h>
 
 using namespace leak::analyzer;
@@ -80,4 +82,23 @@ TEST_CASE("on the machine and boot of the trace this moment calibrates a short o
     REQUIRE(clock.has_value());
     const auto expected = static_cast<double>(later.monotonic_ns - start->monotonic_ns);
     CHECK(static_cast<double>(clock->to_ns(later.stamp)) == doctest::Approx(expected).epsilon(0.01));
+}
+
+TEST_CASE("of two clocks that are read together neither is read long after the other")
+{
+    // A clock that counts the time of all readings; the first of the other one is slow, and there is an interruption.
+    uint64_t now = 1000;
+    int readings = 0;
+    const auto stamp = [&] { return now += 1; };
+    const auto monotonic_ns = [&] {
+        const uint64_t delays[] = {5000, 700, 20, 30};
+        const uint64_t delay = delays[readings++ % 4];
+        now += delay / 2;
+        const uint64_t ns = now * 3;
+        now += delay - delay / 2;
+        return ns;
+    };
+    const ClockPair pair = leak::format::read_together(stamp, monotonic_ns);
+    CHECK(pair.stamp * 3 + 6 >= pair.monotonic_ns);
+    CHECK(pair.stamp * 3 <= pair.monotonic_ns + 6);
 }
