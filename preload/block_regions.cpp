@@ -2,26 +2,31 @@
 
 namespace leak::preload {
 
-void BlockRegions::add(uint64_t first, uint64_t last) noexcept
+constinit BlockRegions g_block_regions;
+
+void BlockRegions::add(uint64_t address, uint64_t bytes, Owner mine) noexcept
 {
-    constexpr uint64_t kMostAtOnce = uint64_t{1} << 16; // 64 GiB; an address and a size may be anything (leak_alloc)
-    if (is_incomplete_.load(std::memory_order_relaxed)) return;
-    if (last - first >= kMostAtOnce) return is_incomplete_.store(true, std::memory_order_relaxed);
-    for (uint64_t region = first; region <= last; ++region) {
-        if (has(region)) continue;
-        std::atomic<Leaf*>& place = leaves_[region / kLeafBits % kLeaves];
-        Leaf* leaf = place.load(std::memory_order_acquire);
-        if (leaf == nullptr) {
-            auto* const made = static_cast<Leaf*>(map_own(sizeof(Leaf)));
-            if (made == nullptr) return is_incomplete_.store(true, std::memory_order_relaxed);
-            if (place.compare_exchange_strong(leaf, made, std::memory_order_acq_rel))
-                leaf = made;
-            else
-                unmap_own(made, sizeof(Leaf)); // another thread was quicker
-        }
-        auto& word = const_cast<std::atomic<uint64_t>&>(word_of(*leaf, region));
-        word.fetch_or(bit_of(region), std::memory_order_relaxed);
+    if (mine == kUnknown) mine = several();
+    std::atomic<Owner>& owner = owners_[address / kRegionBytes % kRegions];
+    Owner found = owner.load(std::memory_order_relaxed);
+    while (found <= inherited_)
+        if (owner.compare_exchange_weak(found, mine, std::memory_order_relaxed)) found = mine;
+    if (found != mine) owner.store(several(), std::memory_order_release);
+
+    // Blocks that begin in the others have other events. (An address and a size may be anything: leak_alloc.)
+    const uint64_t first = address / kRegionBytes;
+    const uint64_t last = (address + bytes) / kRegionBytes;
+    if (last - first >= kRegions) return is_incomplete_.store(true, std::memory_order_relaxed);
+    for (uint64_t region = first + 1; region <= last; ++region) {
+        Owner nobody = kNobody;
+        owners_[region % kRegions].compare_exchange_strong(nobody, mine, std::memory_order_relaxed);
     }
+}
+
+void BlockRegions::begin_child(uint32_t threads) noexcept
+{
+    const Owner last = owner_for(threads);
+    inherited_ = last == kUnknown ? kUnknown - 2 : last;
 }
 
 } // namespace leak::preload

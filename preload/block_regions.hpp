@@ -1,11 +1,14 @@
-// Which MiB of the address space ever held a block, so that a snapshot leaves out words that lead to none: of those
-// that look like pointers in a program with a heap of its own (a compiler's collector), nearly all.
+// Of each MiB of the address space: whether it ever held a block, and whether one thread alone has ever recorded events
+// of blocks that begin there.
 //
-// Any thread, signal handlers too; no locks. What the common allocation does is to load two words that hardly ever
-// change. Memory: 32 KiB, of which what is used is touched, and 4 KiB for each 32 GiB of addresses that have blocks.
+// The first is for snapshots, which leave words out that lead to no block: of those that look like pointers in a
+// program with a heap of its own (a compiler's collector), nearly all. The second is for stamps: where no other thread
+// comes, there is no order but the thread's own (Clock).
+//
+// Any thread, signal handlers too; no locks. What the common event does is to load a word that hardly ever changes.
+// Memory: 256 KiB, of which 4 KiB are touched for each GiB of addresses that has blocks. MiB that lie 64 GiB apart
+// count as one: both may have held a block if one has, and their threads are those of both.
 #pragma once
-
-#include "preload/own_memory.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -16,47 +19,59 @@ class BlockRegions {
 public:
     static constexpr uint64_t kRegionBytes = uint64_t{1} << 20;
 
-    // Whether the block is known to lie in one region that held one before.
-    [[nodiscard, gnu::always_inline]] bool knows(uint64_t address, uint64_t bytes) const noexcept
+    // Who has recorded events of a region's blocks: nobody, one thread, or several.
+    using Owner = uint32_t;
+    static constexpr Owner kNobody = 0;           // nor did it hold a block
+    static constexpr Owner kUnknown = UINT32_MAX; // a thread that owns nothing
+
+    // What stands for a thread of this process.
+    [[nodiscard]] Owner owner_for(uint32_t thread_index) const noexcept
     {
-        const uint64_t first = address / kRegionBytes;
-        return first == (address + bytes) / kRegionBytes && has(first);
+        return thread_index < kUnknown - 1 - several() ? several() + 1 + thread_index : kUnknown;
     }
-    // A block is about to be recorded. A pointer to its end counts, too.
-    void note(uint64_t address, uint64_t bytes) noexcept
+    [[nodiscard]] bool is_several(Owner owner) const noexcept { return owner == several(); }
+
+    // Of the region that holds the address.
+    [[nodiscard, gnu::always_inline]] Owner owner(uint64_t address) const noexcept
     {
-        if (!knows(address, bytes)) add(address / kRegionBytes, (address + bytes) / kRegionBytes);
+        return owners_[address / kRegionBytes % kRegions].load(std::memory_order_relaxed);
+    }
+    // The same for a block; kNobody as well if it does not lie in one region. A pointer to its end counts, too. Any
+    // owner but the thread and several: note() has something to do.
+    [[nodiscard, gnu::always_inline]] Owner owner(uint64_t address, uint64_t bytes) const noexcept
+    {
+        return address / kRegionBytes == (address + bytes) / kRegionBytes ? owner(address) : kNobody;
+    }
+
+    // To be called before another thread can do anything that depends on the event: of an allocation before the hook
+    // returns, of a release (of which the size is not known: 0) before the block is released. mine: owner_for() the
+    // thread, or kUnknown.
+    void note(uint64_t address, uint64_t bytes, Owner mine) noexcept
+    {
+        if (const Owner known = owner(address, bytes); known == kNobody || (known != mine && !is_several(known)))
+            add(address, bytes, mine);
     }
 
     // Whether there was a block in the region that holds the address.
     [[nodiscard]] bool held_block(uint64_t address) const noexcept
     {
-        return is_incomplete_.load(std::memory_order_relaxed) || has(address / kRegionBytes);
+        return is_incomplete_.load(std::memory_order_relaxed) || owner(address) != kNobody;
     }
+
+    // In a forked child, which has recorded nothing yet. threads: indexes that the parent has used.
+    void begin_child(uint32_t threads) noexcept;
 
 private:
-    static constexpr uint64_t kLeafBits = uint64_t{1} << 15;
-    static constexpr uint64_t kLeaves = uint64_t{1} << 12; // for 47 bits of addresses
-    static constexpr uint64_t kWordBits = 64;
-    struct Leaf {
-        std::atomic<uint64_t> words[kLeafBits / kWordBits];
-    };
+    static constexpr uint64_t kRegions = uint64_t{1} << 16;
 
-    [[nodiscard]] bool has(uint64_t region) const noexcept
-    {
-        const Leaf* const leaf = leaves_[region / kLeafBits % kLeaves].load(std::memory_order_acquire);
-        return leaf != nullptr && (word_of(*leaf, region).load(std::memory_order_relaxed) & bit_of(region)) != 0;
-    }
-    [[nodiscard]] static const std::atomic<uint64_t>& word_of(const Leaf& leaf, uint64_t region) noexcept
-    {
-        return leaf.words[region % kLeafBits / kWordBits];
-    }
-    [[nodiscard]] static uint64_t bit_of(uint64_t region) noexcept { return uint64_t{1} << region % kWordBits; }
+    [[nodiscard]] Owner several() const noexcept { return inherited_ + 1; }
+    [[gnu::noinline]] void add(uint64_t address, uint64_t bytes, Owner mine) noexcept;
 
-    [[gnu::noinline]] void add(uint64_t first, uint64_t last) noexcept;
-
-    std::atomic<Leaf*> leaves_[kLeaves] = {};
-    std::atomic<bool> is_incomplete_{false}; // there was no memory, or an endless block: any region may hold some
+    std::atomic<Owner> owners_[kRegions] = {};
+    Owner inherited_ = 0;                    // up to this one they are the parent's, whose events are not ours
+    std::atomic<bool> is_incomplete_{false}; // there was an endless block: any region may hold some
 };
+
+extern constinit BlockRegions g_block_regions;
 
 } // namespace leak::preload

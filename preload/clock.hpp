@@ -6,13 +6,13 @@
 // APM vol. 3): it may execute while the host's load of the very pointer is still on its way. So the stamp of a release
 // may be earlier than that of the block's allocation by another thread; replay sees by the address where it belongs
 // (format/early_releases.hpp). Allocations are stamped exactly, for whose block is live depends on their order: but
-// where no other thread records there is no other order than the thread's own.
+// where no other thread has recorded (BlockRegions) there is no other order than the thread's own.
 //
-// To read the counter is a good part of what an event costs, so a thread that is alone gives up to 32 events in a
-// row one stamp (shares_last_stamp() in recorder.cpp). That is as exact as their time needs to be while they follow
-// each other closely, which the writer vouches for: as long as it has work every few milliseconds, it beats once a
-// millisecond or so. An event that finds another beat than the one before reads the counter, as does every event where
-// there are no beats. Whatever takes a stamp that the next event must not precede beats, too.
+// To read the counter is a good part of what an event costs, so there up to 32 events of a thread in a row have one
+// stamp (shares_last_stamp() in recorder.cpp). That is as exact as their time needs to be while they follow each other
+// closely, which the writer vouches for: as long as it has work every few milliseconds, it beats once a millisecond or
+// so. An event that finds another beat than the one before reads the counter, as does every event where there are no
+// beats. Whatever takes a stamp that the next event must not precede beats, too.
 //
 // A stamp counts 128 ticks: 25 to 64 ns. What must not have the same one are two allocations of an address by different
 // threads; between them lie the recording of an allocation and of a release, two calls of the allocator and two
@@ -35,7 +35,7 @@ public:
     [[nodiscard]] format::StampClock kind() const noexcept { return kind_; }
 
     [[nodiscard]] uint64_t now() const noexcept { return is_counter() ? counter_now() : monotonic_ns(); }
-    // Cheaper, and perhaps a little early: for releases, and for a thread that is alone.
+    // Cheaper, and perhaps a little early: for releases, and where no other thread comes.
     [[nodiscard]] uint64_t early() const noexcept { return is_counter() ? counter_early() : monotonic_ns(); }
 
     // The same, where it is the counter.

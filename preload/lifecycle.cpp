@@ -182,6 +182,7 @@ void Tracer::settle_as_child() noexcept
     control_->is_ours.store(true, std::memory_order_relaxed);
     adrift_.store(false, std::memory_order_relaxed);
     file.reset();
+    g_block_regions.begin_child(threads.used_indexes());
     threads.reset();
     t_local.state = nullptr;
     modules.look_again();

@@ -25,8 +25,8 @@ namespace {
 
 // -- stamps --
 
-// Of the next event of a thread that is alone: whether it has the stamp of the event before, which may have had it of
-// the one before that, up to 32 events in a row (Clock). False: the caller reads the clock.
+// Of the next event of a stream: whether it has the stamp of the event before, which may have had it of the one before
+// that, up to 32 events in a row (Clock). False: the caller reads the clock.
 [[nodiscard, gnu::always_inline]] inline bool shares_last_stamp(Stream& stream) noexcept
 {
     constexpr int32_t kMoreUses = 31;
@@ -38,19 +38,36 @@ namespace {
     return false;
 }
 
-// When an event happened: `sharp` where others depend on it, `rough` where it may be a little early (Clock). Of a
-// thread that is alone both may be that of the event before; `own` is no other event's.
+// Of larger blocks the peak of all threads' memory is to know exactly when they came.
+constexpr size_t kLeastSharpBytes = 4096;
+
+// When an event happened: `sharp` where others depend on it, `rough` where it may be a little early (Clock); where
+// nobody but the thread comes (is_private), that of the event before will do. `own` is no other event's.
 enum class Stamp { own, sharp, rough };
 
-[[nodiscard]] uint64_t stamp_at(uint32_t level, Stamp stamp) noexcept
+[[nodiscard]] uint64_t stamp_at(uint32_t level, Stamp stamp, bool is_private) noexcept
 {
-    ThreadState* const state = t_local.state;
-    if (stamp == Stamp::own) return g_tracer.clock.now();
-    if (!g_tracer.threads.is_alone(state)) return stamp == Stamp::sharp ? g_tracer.clock.now() : g_tracer.clock.early();
-    if (level == 0 && shares_last_stamp(state->streams[0])) return state->streams[0].rows.last_stamp();
     // Of two events, one inside the recording of the other, it is known by their stamps alone which came first.
     if (level != 0) g_tracer.clock.beat();
-    return g_tracer.clock.early();
+    if (stamp == Stamp::own) return g_tracer.clock.now();
+    if (level == 0 && is_private) {
+        Stream& stream = t_local.state->streams[0];
+        return shares_last_stamp(stream) ? stream.rows.last_stamp() : g_tracer.clock.early();
+    }
+    return stamp == Stamp::sharp ? g_tracer.clock.now() : g_tracer.clock.early();
+}
+
+// Whether no other thread has recorded events where the block begins. (`owner`: of its region.)
+[[nodiscard]] bool is_private(BlockRegions::Owner owner, size_t bytes) noexcept
+{
+    return t_local.state != nullptr && owner == t_local.state->streams[0].owner && bytes < kLeastSharpBytes;
+}
+
+void note_region(const EventFields& event) noexcept
+{
+    const BlockRegions::Owner mine =
+        t_local.state != nullptr ? t_local.state->streams[0].owner : BlockRegions::kUnknown;
+    g_block_regions.note(event.address, event.size, mine);
 }
 
 // -- any event --
@@ -97,13 +114,14 @@ void record(EventFields event, Stamp stamp, HookFrame hook = {}) noexcept
 {
     const Recording recording;
     const uint32_t level = recording.level();
-    event.stamp = stamp_at(level, stamp);
+    event.stamp = stamp_at(level, stamp, is_private(g_block_regions.owner(event.address), event.size));
     bool is_walked = false;
     if (ThreadState* const state = t_local.state;
         format::has_stack(event.kind) && state != nullptr && level < kLevels && can_walk(state->streams[level]))
         is_walked =
             state->streams[level].walk.walk(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
     record_stamped(level, event, hook, is_walked);
+    if (stamp != Stamp::own) note_region(event); // by now the thread has a state
 }
 
 [[nodiscard]] bool is_sampled(const void* block, size_t bytes) noexcept
@@ -126,7 +144,6 @@ void note_allocation(EventKind kind, const void* block) noexcept
     if (!wanted()) return block;
     note_allocation(kind, block);
     if (g_tracer.sampling.is_on() && kind != EventKind::custom_alloc && !is_sampled(block, bytes)) return block;
-    g_tracer.block_regions.note(number(block), bytes);
     record({.kind = kind, .address = number(block), .size = bytes, .extra = alignment_log2}, Stamp::sharp, hook);
     return block;
 }
@@ -167,10 +184,11 @@ void note_allocation(EventKind kind, const void* block) noexcept
 }
 
 // How much later the event's stamp is than the last one of the stream.
-template <Stamp kStamp> [[nodiscard, gnu::always_inline]] inline uint64_t common_stamp_delta(Stream& stream) noexcept
+template <Stamp kStamp>
+[[nodiscard, gnu::always_inline]] inline uint64_t common_stamp_delta(Stream& stream, bool is_private) noexcept
 {
     bool sharp = kStamp == Stamp::sharp;
-    if (g_tracer.threads.is_alone(t_local.state)) [[likely]] {
+    if (is_private) [[likely]] {
         if (shares_last_stamp(stream)) [[likely]]
             return 0;
         sharp = false;
@@ -180,16 +198,19 @@ template <Stamp kStamp> [[nodiscard, gnu::always_inline]] inline uint64_t common
     return stamp > last ? stamp - last : 0;
 }
 
-// What is left where the stack is not known, or where the block lies in memory that held none before.
-[[gnu::noinline]] void* walk_common_allocation(EventKind kind, void* block, size_t bytes, HookFrame hook) noexcept
+// What is left where the stack is not known (unless is_walked), or where another thread has recorded, or none.
+[[gnu::noinline]] void* finish_common_allocation(EventKind kind, void* block, size_t bytes, HookFrame hook,
+                                                 bool is_walked) noexcept
 {
     note_allocation(kind, block);
-    g_tracer.block_regions.note(number(block), bytes);
     Stream& stream = t_local.state->streams[0];
-    const bool is_walked = can_walk(stream) && stream.walk.walk_by_rules(hook, g_tracer.pcs, g_tracer.settings.depth) ==
-                                                   StackWalk::Result::done;
-    const uint64_t stamp = stamp_at(0, Stamp::sharp);
-    record_stamped(0, {kind, stamp, number(block), bytes}, hook, is_walked);
+    is_walked = is_walked ||
+                (can_walk(stream) &&
+                 stream.walk.walk_by_rules(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done);
+    EventFields event{kind, 0, number(block), bytes};
+    event.stamp = stamp_at(0, Stamp::sharp, is_private(g_block_regions.owner(event.address), bytes));
+    record_stamped(0, event, hook, is_walked);
+    note_region(event);
     leave_common();
     return block;
 }
@@ -219,11 +240,14 @@ template <Stamp kStamp> [[nodiscard, gnu::always_inline]] inline uint64_t common
     Stream* const stream = alignment_log2 == 0 ? enter_common() : nullptr;
     if (stream == nullptr) [[unlikely]]
         return record_any_allocation(kind, block, bytes, hook, alignment_log2);
-    if (!can_walk(*stream) || !g_tracer.block_regions.knows(number(block), bytes) ||
-        !stream->walk.walk_known_way(hook, g_tracer.settings.depth)) [[unlikely]]
-        return walk_common_allocation(kind, block, bytes, hook);
+    if (!can_walk(*stream) || !stream->walk.walk_known_way(hook, g_tracer.settings.depth)) [[unlikely]]
+        return finish_common_allocation(kind, block, bytes, hook, false);
+    const BlockRegions::Owner owner = g_block_regions.owner(number(block), bytes);
+    const bool is_own = owner == stream->owner;
+    if (!is_own && !g_block_regions.is_several(owner)) [[unlikely]]
+        return finish_common_allocation(kind, block, bytes, hook, true);
     note_allocation(kind, block);
-    const uint64_t delta = common_stamp_delta<Stamp::sharp>(*stream);
+    const uint64_t delta = common_stamp_delta<Stamp::sharp>(*stream, is_own && bytes < kLeastSharpBytes);
     const EventFields event{kind, 0, number(block), bytes, stream->walk.delta()};
     if (!stream->rows.append_narrow<true, true>(event, delta)) [[unlikely]]
         return append_common_allocation(kind, block, bytes, delta);
@@ -236,7 +260,13 @@ template <Stamp kStamp> [[nodiscard, gnu::always_inline]] inline uint64_t common
     Stream* const stream = enter_common();
     if (stream == nullptr) [[unlikely]]
         return record_any_release(kind, block);
-    const uint64_t delta = common_stamp_delta<Stamp::rough>(*stream);
+    const BlockRegions::Owner owner = g_block_regions.owner(number(block));
+    const bool is_own = owner == stream->owner;
+    if (!is_own && !g_block_regions.is_several(owner)) [[unlikely]] {
+        leave_common();
+        return record_any_release(kind, block);
+    }
+    const uint64_t delta = common_stamp_delta<Stamp::rough>(*stream, is_own);
     if (!stream->rows.append_narrow<false, false>({.kind = kind, .address = number(block)}, delta)) [[unlikely]]
         return append_common_release(kind, block, delta);
     leave_common();

@@ -68,7 +68,7 @@ void ThreadRegistry::enlist(ThreadState& state) noexcept
     state.tid = os::tid();
     reclaim();
     state.index = next_index_++;
-    alone_.store(state.index == 0 ? reinterpret_cast<uint64_t>(&state) : kNobody, std::memory_order_relaxed);
+    state.streams[0].owner = g_block_regions.owner_for(state.index);
     os::thread_name(state.name);
     state.next = first_;
     first_ = &state;
@@ -153,7 +153,6 @@ void ThreadRegistry::reset() noexcept
     count_ = 0;
     ending_count_.store(0, std::memory_order_relaxed);
     next_index_ = 0;
-    alone_.store(kNobody, std::memory_order_relaxed);
     events_of_gone_threads_ = 0;
     // A thread that is not here may have been changing it: its memory is left alone.
     new (&ends_) LastingArray<ThreadEnd>;

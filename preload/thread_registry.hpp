@@ -6,6 +6,7 @@
 #pragma once
 
 #include "format/event_rows.hpp"
+#include "preload/block_regions.hpp"
 #include "preload/buffer_pool.hpp"
 #include "preload/fold/thread_end.hpp"
 #include "preload/mapped_array.hpp"
@@ -28,9 +29,10 @@ struct Stream {
     PrivateStack stack;
     uint64_t code_epoch = 0; // of the stack walk's pc ids
     uint64_t walk_epoch = 0; // the same, if the walk alone takes stacks
-    // Of the outermost level, while the thread is alone (Clock):
-    uint64_t stamp_beat = 0; // the beat when the clock was read
-    int32_t stamp_uses = 0;  // how many of the next events may have the last one's stamp
+    // Of the outermost level, for blocks in regions where no other thread has recorded (Clock):
+    BlockRegions::Owner owner = BlockRegions::kUnknown; // of such regions: the thread
+    int32_t stamp_uses = 0;                             // how many of the next events may have the last one's stamp
+    uint64_t stamp_beat = 0;                            // the beat when the clock was read
     StackWalk walk;
     void* captured[format::kMaxStackDepth + kOwnFrames]; // by libunwind, innermost first; for the event at hand
 
@@ -72,12 +74,8 @@ public:
     void reclaim() noexcept;
     [[nodiscard]] uint64_t event_count() const noexcept;
     [[nodiscard]] uint32_t count() const noexcept { return count_; }
-    // Whether the thread with this state is the only one of the process that has ever recorded. Any thread. To one that
-    // is given what another has released it is false by then: that other thread had been enlisted.
-    [[nodiscard]] bool is_alone(const ThreadState* state) const noexcept
-    {
-        return reinterpret_cast<uint64_t>(state) == alone_.load(std::memory_order_relaxed);
-    }
+    // Indexes that threads have had.
+    [[nodiscard]] uint32_t used_indexes() const noexcept { return next_index_; }
 
     // Has streams hand over their buffers of at least so many bytes at their next event. Under the state lock.
     void recall_buffers(uint32_t bytes) noexcept;
@@ -96,8 +94,6 @@ private:
     uint32_t count_ = 0;
     std::atomic<uint32_t> ending_count_{0}; // or more
     uint32_t next_index_ = 0;
-    static constexpr uint64_t kNobody = 1;
-    std::atomic<uint64_t> alone_{kNobody}; // the address of a state
     uint64_t events_of_gone_threads_ = 0;
     Lock ends_lock_;
     LastingArray<ThreadEnd> ends_; // for the next fold; each thread of them has records in the ring, too

@@ -3,7 +3,6 @@
 // One object, constant-initialised, because hooks run before any constructor. States and locks: ARCHITECTURE.md.
 #pragma once
 
-#include "preload/block_regions.hpp"
 #include "preload/block_sampling.hpp"
 #include "preload/buffer_pool.hpp"
 #include "preload/clock.hpp"
@@ -168,7 +167,6 @@ public:
     Settings settings;
     Clock clock;
     BlockSampling sampling;
-    BlockRegions block_regions;
     MappingStarts mapping_starts;
     TraceFile file;
     Journal journal;     // state lock

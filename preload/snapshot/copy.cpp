@@ -79,7 +79,7 @@ private:
     Mailbox& mailbox_;
     int fd_ = -1;
     Areas areas_;
-    PointerFilter filter_{g_tracer.block_regions, g_tracer.mapping_starts};
+    PointerFilter filter_{g_block_regions, g_tracer.mapping_starts};
     FreeChunks<Peek> free_chunks_{Peek()};
     TouchedPages touched_;
     MappedArray<uint64_t> buffer_;

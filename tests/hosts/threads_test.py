@@ -54,6 +54,24 @@ class Threads(LeakTest):
                 self.assertEqual(report.summary["replaced_blocks"], 0)
                 self.assert_left(report, "make_block", 0, 0)
 
+    def test_the_order_holds_where_threads_meet_for_the_first_time(self):
+        """Each has its MiB of memory to itself, and events there that share stamps, until the other one comes."""
+        run = self.run_traced([self.host("regions")])
+        self.assertEqual(run.status, 0)
+        regions = int(run.stdout)
+        report = self.report_of(run)
+        self.assert_sound(report)
+        self.assertEqual(report.summary["replaced_blocks"], 0)
+        self.assertGreaterEqual(report.summary["allocations"], regions * (2 * 8 + 3))
+        for function in ("make_block", "make_again", "make_own_block"):
+            self.assert_left(report, function, 0, 0)
+        shared, last = 0, {}
+        for line in self.leakan("dump", self.only_trace(run)).stdout.decode().splitlines()[1:]:
+            time_ns, thread, kind, *_ = line.split("\t")
+            shared += kind in ("malloc", "free") and last.get(thread) == time_ns
+            last[thread] = time_ns
+        self.assertGreater(shared, regions * 2 * 8, "of 16 events each in memory of its own")
+
     def test_the_times_of_a_thread_that_is_alone(self):
         """Its events share stamps, but none after a pause has one from before it, nor one after a mark."""
         run = self.run_traced([self.host("lone_thread")], env={"LEAK_SNAPSHOT": "off"})

@@ -35,7 +35,7 @@ TEST_CASE("words are kept that lead to where blocks were, to where mappings begi
             const AreaPiece& piece = pieces[below(pieces.size())];
             const uint64_t at = piece.begin + below(piece.end - piece.begin);
             blocks.emplace_back(at, below(8) == 0 ? below(3 * kMiB) : below(1000));
-            regions.note(blocks.back().first, blocks.back().second);
+            regions.note(blocks.back().first, blocks.back().second, regions.owner_for(0));
         }
         MappingStarts starts;
         std::vector<uint64_t> noted;
@@ -82,10 +82,10 @@ TEST_CASE("a block that is larger than memory can be takes no time, and counts a
 {
     for (const uint64_t bytes : {uint64_t{1} << 40, uint64_t{1} << 60}) {
         BlockRegions regions;
-        regions.note(0x10000, 100);
-        CHECK(!regions.held_block(0x7f00'0000'0000));
-        regions.note(0x20000, bytes);
-        CHECK(regions.held_block(0x7f00'0000'0000));
+        regions.note(0x10000, 100, regions.owner_for(0));
+        CHECK(!regions.held_block(0x7f00'4000'0000));
+        regions.note(0x20000, bytes, regions.owner_for(0));
+        CHECK(regions.held_block(0x7f00'4000'0000));
     }
 }
 
