@@ -6,7 +6,7 @@
 // comes, there is no order but the thread's own (Clock).
 //
 // Any thread, signal handlers too; no locks. What the common event does is to load a word that hardly ever changes.
-// Memory: 256 KiB, of which 4 KiB are touched for each GiB of addresses that has blocks. MiB that lie 64 GiB apart
+// Memory: 264 KiB, of which 4 KiB are touched for each GiB of addresses that has blocks. MiB that lie 64 GiB apart
 // count as one: both may have held a block if one has, and their threads are those of both.
 #pragma once
 
@@ -52,6 +52,12 @@ public:
             add(address, bytes, mine);
     }
 
+    // A large block was allocated, of which it is to be known exactly when it goes: as if several threads had recorded
+    // events in the region where it begins, as soon as there are several threads. As for note().
+    void note_large(uint64_t address) noexcept;
+    // The process has a second thread, which is going to record its first event.
+    void begin_several() noexcept;
+
     // Whether there was a block in the region that holds the address.
     [[nodiscard]] bool held_block(uint64_t address) const noexcept
     {
@@ -65,9 +71,13 @@ private:
     static constexpr uint64_t kRegions = uint64_t{1} << 16;
 
     [[nodiscard]] Owner several() const noexcept { return inherited_ + 1; }
+    void share(uint64_t region) noexcept { owners_[region % kRegions].store(several(), std::memory_order_release); }
     [[gnu::noinline]] void add(uint64_t address, uint64_t bytes, Owner mine) noexcept;
 
     std::atomic<Owner> owners_[kRegions] = {};
+    static constexpr uint64_t kWordBits = 64;
+    std::atomic<uint64_t> large_[kRegions / kWordBits] = {}; // a bit for each region where a large block began
+    std::atomic<bool> are_several_{false};                   // threads
     Owner inherited_ = 0;                    // up to this one they are the parent's, whose events are not ours
     std::atomic<bool> is_incomplete_{false}; // there was an endless block: any region may hold some
 };

@@ -12,7 +12,8 @@
 // stamp (shares_last_stamp() in recorder.cpp). That is as exact as their time needs to be while they follow each other
 // closely, which the writer vouches for: as long as it has work every few milliseconds, it beats once a millisecond or
 // so. An event that finds another beat than the one before reads the counter, as does every event where there are no
-// beats. Whatever takes a stamp that the next event must not precede beats, too.
+// beats. Whatever takes a stamp that the next event must not precede beats behind it, too. (Not before it: a thread
+// could read the counter in between, and share that.)
 //
 // A stamp counts 128 ticks: 25 to 64 ns. What must not have the same one are two allocations of an address by different
 // threads; between them lie the recording of an allocation and of a release, two calls of the allocator and two

@@ -38,8 +38,11 @@ namespace {
     return false;
 }
 
-// Of larger blocks the peak of all threads' memory is to know exactly when they came.
+// The peak of all threads' memory is to know exactly when larger blocks came,
 constexpr size_t kLeastSharpBytes = 4096;
+// and when still larger ones went, of which a release does not know: where one begins, all stamps are exact from then
+// on. (glibc maps them for themselves, at first.)
+constexpr size_t kLeastLargeBytes = 128 << 10;
 
 // When an event happened: `sharp` where others depend on it, `rough` where it may be a little early (Clock); where
 // nobody but the thread comes (is_private), that of the event before will do. `own` is no other event's.
@@ -68,6 +71,7 @@ void note_region(const EventFields& event) noexcept
     const BlockRegions::Owner mine =
         t_local.state != nullptr ? t_local.state->streams[0].owner : BlockRegions::kUnknown;
     g_block_regions.note(event.address, event.size, mine);
+    if (event.size >= kLeastLargeBytes) g_block_regions.note_large(event.address);
 }
 
 // -- any event --
@@ -120,8 +124,12 @@ void record(EventFields event, Stamp stamp, HookFrame hook = {}) noexcept
         format::has_stack(event.kind) && state != nullptr && level < kLevels && can_walk(state->streams[level]))
         is_walked =
             state->streams[level].walk.walk(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done;
+    // A snapshot that finds the row is to know the region, too. Before the thread's first event nobody knows its
+    // number.
+    const bool is_first = t_local.state == nullptr;
+    if (stamp != Stamp::own && !is_first) note_region(event);
     record_stamped(level, event, hook, is_walked);
-    if (stamp != Stamp::own) note_region(event); // by now the thread has a state
+    if (stamp != Stamp::own && is_first) note_region(event);
 }
 
 [[nodiscard]] bool is_sampled(const void* block, size_t bytes) noexcept
@@ -209,8 +217,8 @@ template <Stamp kStamp>
                  stream.walk.walk_by_rules(hook, g_tracer.pcs, g_tracer.settings.depth) == StackWalk::Result::done);
     EventFields event{kind, 0, number(block), bytes};
     event.stamp = stamp_at(0, Stamp::sharp, is_private(g_block_regions.owner(event.address), bytes));
-    record_stamped(0, event, hook, is_walked);
     note_region(event);
+    record_stamped(0, event, hook, is_walked);
     leave_common();
     return block;
 }
@@ -244,7 +252,7 @@ template <Stamp kStamp>
         return finish_common_allocation(kind, block, bytes, hook, false);
     const BlockRegions::Owner owner = g_block_regions.owner(number(block), bytes);
     const bool is_own = owner == stream->owner;
-    if (!is_own && !g_block_regions.is_several(owner)) [[unlikely]]
+    if (is_own ? bytes >= kLeastLargeBytes : !g_block_regions.is_several(owner)) [[unlikely]]
         return finish_common_allocation(kind, block, bytes, hook, true);
     note_allocation(kind, block);
     const uint64_t delta = common_stamp_delta<Stamp::sharp>(*stream, is_own && bytes < kLeastSharpBytes);

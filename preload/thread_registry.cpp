@@ -68,6 +68,7 @@ void ThreadRegistry::enlist(ThreadState& state) noexcept
     state.tid = os::tid();
     reclaim();
     state.index = next_index_++;
+    if (state.index == 1) g_block_regions.begin_several();
     state.streams[0].owner = g_block_regions.owner_for(state.index);
     os::thread_name(state.name);
     state.next = first_;

@@ -32,6 +32,19 @@ struct Chunk {
     return {block.address - kChunkHeader, block.address - kChunkHeader + bytes, block.stack};
 }
 
+// Sorts the chunks, and leaves each what none before it has. They overlap where a release was not recorded, or has a
+// stamp that is later than that of another thread's allocation in its place.
+void arrange(std::vector<Chunk>& chunks)
+{
+    std::ranges::sort(chunks, {}, &Chunk::begin);
+    uint64_t taken = 0;
+    for (Chunk& chunk : chunks) {
+        chunk.begin = std::max(chunk.begin, taken);
+        taken = std::max(chunk.end, taken);
+    }
+    std::erase_if(chunks, [](const Chunk& chunk) { return chunk.begin >= chunk.end; });
+}
+
 // Adds a page on which `blocks` chunks lie that take `live` of its bytes.
 void add_page(HeapPages& pages, std::span<const Chunk> chunks, uint64_t live)
 {
@@ -118,7 +131,7 @@ HeapPages HeapExtents::pages_of(std::span<const LiveBlock> blocks) const
     std::vector<Chunk> chunks;
     for (const LiveBlock& block : blocks)
         if (is_in_heap(block)) chunks.push_back(chunk_of(block));
-    std::ranges::sort(chunks, {}, &Chunk::begin);
+    arrange(chunks);
     HeapPages pages;
     std::unordered_map<uint64_t, HeapOfPages> used; // by number of the heap
     const auto part = [&](uint64_t, std::span<const Chunk> on_it, uint64_t live) {

@@ -72,6 +72,16 @@ class Threads(LeakTest):
             last[thread] = time_ns
         self.assertGreater(shared, regions * 2 * 8, "of 16 events each in memory of its own")
 
+    def test_a_peak_has_the_large_blocks_of_all_threads_and_no_more(self):
+        """Those of 1 MB are mapped at first, and of the heap once the allocator has seen one go."""
+        for bytes in (1_000_000, 200_000):
+            for _ in range(3):
+                run = self.run_traced([self.host("large_peak"), str(bytes)])
+                self.assertEqual(run.status, 0)
+                peak = self.report_of(run).summary["peak_bytes"]
+                self.assertGreaterEqual(peak, 2 * bytes)
+                self.assertLess(peak, 2 * bytes + 100_000)
+
     def test_the_times_of_a_thread_that_is_alone(self):
         """Its events share stamps, but none after a pause has one from before it, nor one after a mark."""
         run = self.run_traced([self.host("lone_thread")], env={"LEAK_SNAPSHOT": "off"})

@@ -48,6 +48,28 @@ TEST_CASE("the MiB that a block reaches into are its thread's if nobody's, and s
     CHECK(regions.owner(kAt, kMiB) == BlockRegions::kNobody);
 }
 
+TEST_CASE("where a large block begins a MiB is nobody's own, when there are several threads")
+{
+    BlockRegions regions;
+    const BlockRegions::Owner first = regions.owner_for(0);
+    regions.note(kAt, 3 * kMiB, first);
+    regions.note_large(kAt + 16);
+    CHECK(regions.owner(kAt) == first);
+    regions.begin_several();
+    CHECK(regions.is_several(regions.owner(kAt)));
+    CHECK(regions.owner(kAt + kMiB) == first);
+    regions.note_large(kAt + kMiB);
+    CHECK(regions.is_several(regions.owner(kAt + kMiB)));
+    CHECK(regions.owner(kAt + 2 * kMiB) == first);
+    regions.begin_child(2);
+    regions.note(kAt, 16, regions.owner_for(0));
+    regions.note_large(kAt + 2 * kMiB);
+    CHECK(regions.owner(kAt) == regions.owner_for(0));
+    CHECK(!regions.is_several(regions.owner(kAt + 2 * kMiB)));
+    regions.begin_several();
+    for (uint64_t region = 0; region < 3; ++region) CHECK(regions.is_several(regions.owner(kAt + region * kMiB)));
+}
+
 TEST_CASE("a thread without a number owns nothing")
 {
     BlockRegions regions;

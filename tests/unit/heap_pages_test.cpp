@@ -107,3 +107,16 @@ TEST_CASE("the main arena is one heap, wherever multiples of 64 MiB lie in it")
     CHECK(pages.pages == 22); // 19 whole ones, two that the block begins and ends on, and that of the other
     CHECK(pages.empty_bytes == 9 * kPageBytes);
 }
+
+TEST_CASE("memory that blocks share, as where a release is missing, counts once")
+{
+    HeapExtents extents(kProgramEnd);
+    std::vector<LiveBlock> blocks = {block(kMain, 4 * kPageBytes), block(kMain + 4 * kPageBytes - 0x100, 0x200 - 8)};
+    for (uint64_t i = 0; i < 8; ++i) blocks.push_back(block(kMain + kPageBytes + 0x200 + i * 0x40, 40));
+    for (const LiveBlock& one : blocks) extents.on_allocate(one);
+    const HeapPages pages = extents.pages_of(blocks);
+    REQUIRE(pages.heaps.size() == 1);
+    CHECK(pages.heaps[0].live_bytes == 4 * kPageBytes + 0x100);
+    CHECK(pages.pages == 6); // the header of the first block lies on a page before
+    CHECK(pages.free_between == 2 * kPageBytes - 0x100);
+}
