@@ -52,8 +52,13 @@ public:
     }
     [[nodiscard]] bool keeps(uint64_t value) noexcept
     {
-        return wanted_->contains(value) ||
-               (value % kPageBytes == 0 && targets_.contains(value) && starts_.may_begin_at(value));
+        // One branch for most words, without a comparison that is as likely to be true as not.
+        const bool may_begin = (value % kPageBytes == 0) & (value != 0);
+        const bool may_be_wanted = (wanted_ != &blocks_) | regions_.held_block(value);
+        if (!(may_begin | may_be_wanted)) [[likely]]
+            return false;
+        return (may_be_wanted && wanted_->contains(value)) ||
+               (may_begin && targets_.contains(value) && starts_.may_begin_at(value));
     }
 
 private:
