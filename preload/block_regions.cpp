@@ -20,8 +20,10 @@ void BlockRegions::add(uint64_t address, uint64_t bytes, Owner mine) noexcept
     const uint64_t last = (address + bytes) / kRegionBytes;
     if (last - first >= kRegions) return is_incomplete_.store(true, std::memory_order_relaxed);
     for (uint64_t region = first + 1; region <= last; ++region) {
+        std::atomic<Owner>& further = owners_[region % kRegions];
+        if (further.load(std::memory_order_relaxed) != kNobody) continue; // as mostly; a failed exchange costs more
         Owner nobody = kNobody;
-        owners_[region % kRegions].compare_exchange_strong(nobody, mine, std::memory_order_relaxed);
+        further.compare_exchange_strong(nobody, mine, std::memory_order_relaxed);
     }
 }
 

@@ -11,7 +11,8 @@
 
 namespace {
 
-constexpr uint64_t kRegions = 20'000;
+constexpr uint64_t kRegions = 4'000; // few enough that the heap of neither thread is taken for one of them
+constexpr size_t kOwnBlocks = 32;
 constexpr uint64_t kFirst = uint64_t{1} << 40;
 constexpr uint64_t kRegionBytes = 1 << 20;
 
@@ -44,7 +45,7 @@ public:
 
     void visit(uint64_t region)
     {
-        for (size_t i = 0; i < 8; ++i) free(make_own_block(16 + i));
+        for (size_t i = 0; i < kOwnBlocks; ++i) free(make_own_block(16 + i));
         if (region % 2 == 0)
             exchange(block_of(region, self_), block_of(region, 1 - self_));
         else
@@ -96,6 +97,6 @@ int main()
     HOST_CHECK(pthread_create(&other, nullptr, run, reinterpret_cast<void*>(1)) == 0);
     run(nullptr);
     pthread_join(other, nullptr);
-    say("%lu\n", static_cast<unsigned long>(kRegions));
+    say("%lu %lu\n", static_cast<unsigned long>(kRegions), static_cast<unsigned long>(2 * kRegions * kOwnBlocks));
     return 0;
 }
